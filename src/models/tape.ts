@@ -1,0 +1,36 @@
+import * as tf from '../tf.ts';
+import { tensorsOf } from '../streams/mapTensors.ts';
+
+const mapDeep = (value: unknown, f: (tensor: tf.Tensor) => tf.Tensor): unknown => {
+  if (value instanceof tf.Tensor) return f(value);
+  if (Array.isArray(value)) return value.map((item) => mapDeep(item, f));
+  if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, mapDeep(item, f)]));
+  }
+  return value;
+};
+
+/**
+ * The gradient tape, in one call: a scalar function of some tensors, its gradients, and whatever else it computed on the way (which tfjs would free).
+ * Call inside a tidy; everything returned belongs to it. A leaf that the loss does not depend on has a gradient of zeros.
+ * @param leaves what to differentiate by
+ * @param f returns the loss, a scalar, and by-products as a record of tensors (gradients do not flow out through these)
+ */
+export const gradientsOf = <E>(leaves: readonly tf.Tensor[], f: () => Readonly<{ loss: tf.Scalar; extra: E }>):
+Readonly<{ loss: tf.Scalar; grads: tf.Tensor[]; extra: E }> => {
+  let kept: unknown;
+  try {
+    const { value, grads } = tf.engine().gradients(() => {
+      const { loss, extra } = f();
+      kept = mapDeep(extra, (tensor) => tf.keep(tf.clone(tensor)));
+      return loss;
+    }, [...leaves], undefined, true);
+    return {
+      loss: value as tf.Scalar,
+      grads: leaves.map((leaf, i) => grads[i] ?? tf.zerosLike(leaf)),
+      extra: mapDeep(kept, (tensor) => tf.clone(tensor)) as E,
+    };
+  } finally {
+    for (const tensor of tensorsOf(kept)) tensor.dispose();
+  }
+};
