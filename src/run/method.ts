@@ -1,0 +1,83 @@
+/**
+ * The contract of a pipeline file: a method is its numbers (a schema with defaults), its nets, how a step trains them, and how the result is used.
+ * `runPipeline` gives it everything else: flags, dataset, run folder, resuming, control, watch mode.
+ */
+import type { Observable } from 'rxjs';
+import type { z } from 'zod';
+import type { StateDict } from '../models/net.ts';
+import type { Key } from '../random.ts';
+import type { CreditGate } from '../streams/creditGate.ts';
+import type { Settled } from '../streams/frames.ts';
+import type { Tensor4D, Variable } from '../tf.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { Control } from './control.ts';
+import type { RunFolder } from './runFolder.ts';
+
+/** Something that owns variables: a live net, a replay buffer. What it owns is checkpointed under stable names and freed with the run. */
+export type Resource = Readonly<{ variables: Readonly<Record<string, Variable>> }>;
+
+/** What every method's configuration has, so that one command line serves all. Methods add their own groups. */
+export type BaseConfig = Readonly<{
+  data: Readonly<{ root: string; size: number; batch: number }>;
+  /** Training steps of the whole run; a resumed run goes on to the same number. */
+  steps: number;
+  seed: number;
+}>;
+
+/** Bad images that were passed over: counted, and told once per file. */
+export type SkippedFiles = Readonly<{
+  readonly count: number;
+  /** @param path the file @param why expected and received, in words */
+  add: (path: string, why: string) => void;
+}>;
+
+/** Where a run speaks: whole lines, and one line that is redrawn (the progress bar). */
+export type ReportSink = Readonly<{
+  /** Prints a line; a bar on the screen is moved out of its way. */
+  line: (text: string) => void;
+  /** Redraws the bar in place on a terminal; elsewhere a plain line every few seconds. */
+  bar: (text: string) => void;
+}>;
+
+/** What a run gives to the method it trains. */
+export type RunContext = Readonly<{
+  folder: RunFolder;
+  dataset: Dataset;
+  /** Step to begin at: 0, or the restored checkpoint's number of completed steps. */
+  start: number;
+  seed: number;
+  /** Makes this run's credit gate: it pauses and stops with `control`, and what it counts is what `report` and the summary say. */
+  gate: (credits: number) => CreditGate;
+  control: Control;
+  skippedFiles: SkippedFiles;
+  /** True when a bad file ends the run instead of being passed over. */
+  strict: boolean;
+  report: ReportSink;
+}>;
+
+/** Draws one output per source image: float32 [B, H, W, C] to the same, in [-1, 1]. Call inside a tidy. */
+export type Translate = (source: Tensor4D, options: Readonly<{ key: Key; steps?: number }>) => Tensor4D;
+
+/**
+ * One way to train an image-to-image model.
+ * @typeParam C its resolved configuration @typeParam N its nets and other resources, by name
+ */
+export type Method<C extends BaseConfig, N extends Readonly<Record<string, Resource>>> = Readonly<{
+  /** What run folders and the command line call it. */
+  name: string;
+  /** One line for `--help`. */
+  summary: string;
+  /**
+   * Every number of the method, with `.default()` and `.describe()` on each. A leaf's `.meta({ flag: 'size' })` declares its short flag.
+   * Groups need no defaults of their own: a missing group is read as an empty one.
+   */
+  schema: z.ZodType<C>;
+  /** Makes the nets. @param given parameters to start from instead of fresh draws, by net name */
+  nets: (config: C, given?: Readonly<Record<string, StateDict>>) => N;
+  /** Trains from `run.start` to `config.steps`; emits once per step, when it has run. */
+  train: (config: C, run: RunContext, nets: N) => Observable<Settled>;
+  /** The trained model as a function, with the EMA weights. */
+  translate: (nets: N, config: C) => Translate;
+  /** Height and width of what `translate` takes must be multiples of this many pixels. */
+  multipleOf: (config: C) => number;
+}>;
