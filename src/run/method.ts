@@ -55,8 +55,11 @@ export type RunContext = Readonly<{
   report: ReportSink;
 }>;
 
-/** Draws one output per source image: float32 [B, H, W, C] to the same, in [-1, 1]. Call inside a tidy. */
-export type Translate = (source: Tensor4D, options: Readonly<{ key: Key; steps?: number }>) => Tensor4D;
+/**
+ * Draws one output per source image: float32 [B, H, W, C] to the same, in [-1, 1]. Call inside a tidy.
+ * `keys` has one key per image, so that what becomes of an image does not depend on the batch it came in; `steps` is for samplers that take several.
+ */
+export type Translate = (source: Tensor4D, options: Readonly<{ keys: readonly Key[]; steps?: number }>) => Tensor4D;
 
 /**
  * One way to train an image-to-image model.
