@@ -1,0 +1,75 @@
+/**
+ * Times training steps of the reference workloads, in alternation with PyTorch where it is installed.
+ *
+ *   npm run bench -- engine [workload ...] [--steps 5] [--rounds 3] [--warmup 2] [--threads 2] [--no-torch] [--json]
+ *
+ * Each side lives in a process of its own; a round is `steps` steps of one, then of the other. Ratios are of medians over all rounds.
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type Lap, enter } from './engine/contestant.ts';
+import { median } from './engine/median.ts';
+import { enterTorch, torchMissing } from './engine/torch.ts';
+import { workloads } from './workloads/all.ts';
+
+const ours = fileURLToPath(new URL('./engine/ours.ts', import.meta.url));
+
+/** One side's laps in one line. */
+const summary = (laps: readonly Lap[], batch: number) => {
+  const seconds = median(laps.flatMap((lap) => lap.seconds));
+  const last = laps.at(-1) as Lap;
+  return { seconds, imagesPerSecond: batch / seconds, loss: last.loss, peakBytes: last.peakBytes, ...(last.engine && { engine: last.engine }) };
+};
+
+const measure = async (name: string, { steps, rounds, warmup, threads, torch }: { steps: number; rounds: number; warmup: number; threads: number; torch: boolean }) => {
+  const us = await enter(process.execPath, [ours, name]);
+  await us.lap(warmup);
+  const them = torch ? await enterTorch(name, threads, warmup) : undefined;
+  const laps: { us: Lap[]; them: Lap[] } = { us: [], them: [] };
+  for (let round = 0; round < rounds; round++) {
+    laps.us.push(await us.lap(steps));
+    if (them) laps.them.push(await them.lap(steps));
+  }
+  await us.leave();
+  await them?.leave();
+  const { greeting } = us;
+  const millrace = { engine: greeting.version, device: greeting.device, parameters: greeting.parameters, ...summary(laps.us, greeting.batch) };
+  if (!them) return { name, batch: greeting.batch, millrace };
+  const pytorch = { version: them.greeting.version, setting: them.setting, parameters: them.greeting.parameters, ...summary(laps.them, greeting.batch) };
+  return { name, batch: greeting.batch, millrace, pytorch, ratio: millrace.seconds / pytorch.seconds };
+};
+
+const wholeNumber = (name: string, value: string): number => {
+  const number = Number(value);
+  if (!Number.isInteger(number) || number < 1) throw new RangeError(`engine: expected --${name} to be a positive integer but received ${value}`);
+  return number;
+};
+
+export const main = async (args: readonly string[]): Promise<number> => {
+  const { values, positionals } = parseArgs({
+    args: [...args], allowPositionals: true, allowNegative: true,
+    options: {
+      steps: { type: 'string', default: '5' }, rounds: { type: 'string', default: '3' }, warmup: { type: 'string', default: '2' },
+      threads: { type: 'string', default: '2' }, torch: { type: 'boolean', default: true }, json: { type: 'boolean', default: false },
+    },
+  });
+  const unknown = positionals.find((name) => workloads[name] === undefined);
+  if (unknown !== undefined) throw new RangeError(`engine: expected workloads among ${Object.keys(workloads).join(', ')} but received ${unknown}`);
+  const [steps, rounds, warmup, threads] = (['steps', 'rounds', 'warmup', 'threads'] as const).map((name) => wholeNumber(name, values[name])) as [number, number, number, number];
+  const missing = values.torch ? torchMissing() : 'not asked for';
+  if (missing !== undefined && !values.json) console.log(`without PyTorch: ${missing}`);
+  const results = [];
+  for (const name of positionals.length > 0 ? positionals : Object.keys(workloads)) {
+    const result = await measure(name, { steps, rounds, warmup, threads, torch: missing === undefined });
+    results.push(result);
+    if (!values.json) console.log(line(result));
+  }
+  if (values.json) console.log(JSON.stringify({ steps, rounds, warmup, threads, ...(missing !== undefined && { withoutTorch: missing }), results }, undefined, 2));
+  return 0;
+};
+
+const line = ({ name, millrace, pytorch, ratio }: Awaited<ReturnType<typeof measure>>): string => [
+  name.padEnd(10),
+  `${millrace.engine} ${millrace.seconds.toFixed(3)} s/step ${millrace.imagesPerSecond.toFixed(1)}/s peak ${(millrace.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${millrace.loss.toPrecision(4)}`,
+  ...(pytorch ? [`torch (${pytorch.setting}) ${pytorch.seconds.toFixed(3)} s/step peak ${(pytorch.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${pytorch.loss.toPrecision(4)}`, `ratio ${ratio?.toFixed(2)}`] : []),
+].join('  ');
