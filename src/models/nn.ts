@@ -11,25 +11,49 @@ type Image = tf.Tensor4D;
 /** Padding in pixels: one number for all sides, or [[top, bottom], [left, right]]. */
 export type Padding = number | readonly [readonly [number, number], readonly [number, number]];
 
+type ConvOptions = Readonly<{ stride?: number; padding?: Padding; dilation?: number; groups?: number }>;
+
+/** Grouped convolution with a 1x1 kernel: one matrix product per group, as a batch. */
+const groupedPointwise = (x: Image, weight: tf.Tensor4D, groups: number): Image => {
+  const [b, h, w, from] = x.shape;
+  const to = weight.shape[0];
+  const grouped = tf.transpose(tf.reshape(x, [b * h * w, groups, from / groups]), [1, 0, 2]);
+  const y = tf.matMul(grouped, tf.reshape(weight, [groups, to / groups, from / groups]), false, true);
+  return tf.reshape(tf.transpose(y, [1, 0, 2]), [b, h, w, to]);
+};
+
 /**
  * Two-dimensional convolution with an OIHW weight.
  * @param weight float32 [out, in / groups, kh, kw]
  * @param padding zeros around the input, in pixels
  */
-export const convolve = (x: Image, weight: tf.Tensor4D, { stride = 1, padding = 0, dilation = 1 }: { stride?: number; padding?: Padding; dilation?: number } = {}): Image => {
+export const convolve = (x: Image, weight: tf.Tensor4D, { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions = {}): Image => {
   const pad = typeof padding === 'number' ? [[padding, padding], [padding, padding]] as const : padding;
   const explicit: tf.backend_util.ExplicitPadding = [[0, 0], [...pad[0]], [...pad[1]], [0, 0]];
-  return tf.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]), stride, explicit, 'NHWC', dilation);
+  if (groups === 1) return tf.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]), stride, explicit, 'NHWC', dilation);
+  const from = x.shape[3];
+  const [to, share, kh, kw] = weight.shape;
+  if (share === 1) {
+    const filter = tf.transpose(tf.reshape(weight, [from, to / from, kh, kw]), [2, 3, 0, 1]) as tf.Tensor4D;
+    return tf.depthwiseConv2d(x, filter, stride, explicit, 'NHWC', dilation);
+  }
+  if (kh === 1 && kw === 1 && stride === 1 && padding === 0) return groupedPointwise(x, weight, groups);
+  const weights = tf.split(weight, groups, 0) as tf.Tensor4D[];
+  return tf.concat((tf.split(x, groups, 3) as Image[]).map((part, i) => convolve(part, weights[i] as tf.Tensor4D, { stride, padding, dilation })), 3);
 };
 
-/** `nn.Conv2d` (groups = 1): parameters `weight` [out, in, k, k] and, unless `bias` is false, `bias` [out]. */
-export const conv2d = (scope: Scope, { from, to, kernel = 3, stride = 1, padding = 0, dilation = 1, bias = true, init = torchDefault, biasInit }: {
-  from: number; to: number; kernel?: number; stride?: number; padding?: Padding; dilation?: number; bias?: boolean; init?: Init; biasInit?: Init;
+/**
+ * `nn.Conv2d`: parameters `weight` [out, in / groups, k, k] and, unless `bias` is false, `bias` [out].
+ * @throws RangeError when `groups` does not divide both channel counts
+ */
+export const conv2d = (scope: Scope, { from, to, kernel = 3, stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, init = torchDefault, biasInit }: {
+  from: number; to: number; kernel?: number; stride?: number; padding?: Padding; dilation?: number; groups?: number; bias?: boolean; init?: Init; biasInit?: Init;
 }): Layer<[Image], Image> => {
-  const weight = scope.param('weight', [to, from, kernel, kernel], init);
-  const offset = bias ? scope.param('bias', [to], biasInit ?? torchBias(from * kernel * kernel)) : undefined;
+  if (from % groups !== 0 || to % groups !== 0) throw new RangeError(`conv2d: expected groups to divide ${from} and ${to} channels but received ${groups}`);
+  const weight = scope.param('weight', [to, from / groups, kernel, kernel], init);
+  const offset = bias ? scope.param('bias', [to], biasInit ?? torchBias((from / groups) * kernel * kernel)) : undefined;
   return scope.tapped((params, x) => {
-    const y = convolve(x, param(params, weight), { stride, padding, dilation });
+    const y = convolve(x, param(params, weight), { stride, padding, dilation, groups });
     return offset === undefined ? y : tf.add(y, param(params, offset));
   });
 };
@@ -49,6 +73,16 @@ export const linear = (scope: Scope, { from, to, bias = true, init = torchDefaul
 
 /** x * sigmoid(x). */
 export const silu = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.sigmoid(x));
+
+/** x * Phi(x), Phi the normal distribution function. */
+export const gelu = <T extends tf.Tensor>(x: T): T => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
+
+/** The tanh form of `gelu`. */
+export const geluTanh = <T extends tf.Tensor>(x: T): T =>
+  tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(tf.mul(tf.add(x, tf.mul(tf.mul(tf.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI))), 1));
+
+/** x * tanh(softplus(x)). */
+export const mish = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.tanh(tf.softplus(x)));
 
 /** Normalises x to zero mean and unit variance over `axes` (biased variance, as PyTorch's norms have it). */
 export const standardise = (x: tf.Tensor, axes: number[], eps: number): tf.Tensor => {
@@ -80,6 +114,30 @@ export const layerNorm = (scope: Scope, { channels, eps = 1e-5, affine = true }:
     const y = standardise(x, [x.rank - 1], eps);
     return weight === undefined || bias === undefined ? y : tf.add(tf.mul(y, param(params, weight)), param(params, bias));
   });
+};
+
+/** `RMSNorm` over the last axis: x / sqrt(mean(x^2) + eps), times a gain, plus a bias where there is one. */
+export const rmsNorm = (scope: Scope, { channels, eps = 1e-5, affine = true, bias = false }: { channels: number; eps?: number; affine?: boolean; bias?: boolean }): Layer<[tf.Tensor], tf.Tensor> => {
+  const weight = affine ? scope.param('weight', [channels], ones) : undefined;
+  const offset = affine && bias ? scope.param('bias', [channels], zeros) : undefined;
+  return scope.tapped((params, x) => {
+    const y = tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), eps)));
+    const scaled = weight === undefined ? y : tf.mul(y, param(params, weight));
+    return offset === undefined ? scaled : tf.add(scaled, param(params, offset));
+  });
+};
+
+/** `F.pixel_shuffle` on NHWC: [B, H, W, C * r * r] to [B, H * r, W * r, C], input channel c * r * r + dy * r + dx. */
+export const pixelShuffle = (x: Image, r: number): Image => {
+  const [b, h, w, c] = x.shape;
+  const to = c / (r * r);
+  return tf.reshape(tf.transpose(tf.reshape(x, [b, h, w, to, r, r]), [0, 1, 4, 2, 5, 3]), [b, h * r, w * r, to]);
+};
+
+/** `F.pixel_unshuffle` on NHWC: [B, H, W, C] to [B, H / r, W / r, C * r * r], output channel c * r * r + dy * r + dx. */
+export const pixelUnshuffle = (x: Image, r: number): Image => {
+  const [b, h, w, c] = x.shape;
+  return tf.reshape(tf.transpose(tf.reshape(x, [b, h / r, r, w / r, r, c]), [0, 1, 3, 5, 2, 4]), [b, h / r, w / r, c * r * r]);
 };
 
 /** Nearest-neighbour enlargement by 2, by stacking and reshaping: tfjs's own resize has a wrong gradient at batch > 1. */
