@@ -8,13 +8,11 @@ import type { StateDict } from '../models/net.ts';
 import type { Key } from '../random.ts';
 import type { CreditGate } from '../streams/creditGate.ts';
 import type { Settled } from '../streams/frames.ts';
-import type { Tensor4D, Variable } from '../tf.ts';
+import type { Resource } from '../streams/scoped.ts';
+import type { Tensor4D } from '../tf.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Control } from './control.ts';
 import type { RunFolder } from './runFolder.ts';
-
-/** Something that owns variables: a live net, a replay buffer. What it owns is checkpointed under stable names and freed with the run. */
-export type Resource = Readonly<{ variables: Readonly<Record<string, Variable>> }>;
 
 /** What every method's configuration has, so that one command line serves all. Methods add their own groups. */
 export type BaseConfig = Readonly<{
