@@ -27,6 +27,10 @@ export type Net<I extends readonly unknown[] = readonly never[], O = unknown> = 
   optimizer: Optimizer | undefined;
   lr: LearningRate;
   slots: Readonly<Record<string, tf.Variable<tf.Rank.R1>>>;
+  /** Steps whose gradients are averaged into one update. */
+  accumulate: number;
+  /** The gradients of the steps since the last update; absent when every step is an update. */
+  accumulator: tf.Variable<tf.Rank.R1> | undefined;
   /** Updates made so far; counts inside the graph, since a dropped step does not count. */
   count: tf.Variable<tf.Rank.R0>;
   /** Every variable it owns, by a name that is stable from run to run: what a checkpoint saves. */
@@ -70,10 +74,13 @@ export const named = (layout: FlatLayout, tensors: readonly tf.Tensor[]): Params
  * @param key draws the parameters that `given` lacks
  * @param trainable which parameters the optimizer moves; all that are no buffers by default
  * @param shadow whether to keep an EMA
+ * @param accumulate how many steps' gradients are averaged into one update
+ * @throws RangeError when `accumulate` is not a positive integer
  */
-export const makeNet = <I extends readonly unknown[], O>(network: Network<I, O>, { key, optimizer, lr = () => 0, trainable = () => true, given = {}, shadow = false }: {
-  key: Key; optimizer?: Optimizer; lr?: LearningRate; trainable?: (name: string) => boolean; given?: StateDict; shadow?: boolean;
+export const makeNet = <I extends readonly unknown[], O>(network: Network<I, O>, { key, optimizer, lr = () => 0, trainable = () => true, given = {}, shadow = false, accumulate = 1 }: {
+  key: Key; optimizer?: Optimizer; lr?: LearningRate; trainable?: (name: string) => boolean; given?: StateDict; shadow?: boolean; accumulate?: number;
 }): Net<I, O> => {
+  if (!Number.isInteger(accumulate) || accumulate < 1) throw new RangeError(`makeNet: expected accumulate to be a positive integer but received ${accumulate}`);
   const entries = [...network.specs];
   const moves = ([name, { buffer }]: readonly [string, ParamSpec]): boolean => optimizer !== undefined && !buffer && trainable(name);
   const layout = layOut(entries.filter(moves));
@@ -84,10 +91,11 @@ export const makeNet = <I extends readonly unknown[], O>(network: Network<I, O>,
   const frozen = frozenLayout.length > 0 ? vector(fill(frozenLayout, network, key, given)) : undefined;
   const ema = shadow ? vector(initial.slice()) : undefined;
   const slots = Object.fromEntries(Object.entries(optimizer?.slots ?? {}).map(([name, start]) => [name, vector(new Float32Array(initial.length).fill(start))]));
+  const accumulator = accumulate > 1 ? vector(new Float32Array(initial.length)) : undefined;
   const count = tf.tidy(() => tf.variable(tf.scalar(0), false)) as tf.Variable<tf.Rank.R0>;
-  const variables: Record<string, tf.Variable> = { weights, count, ...(frozen && { frozen }), ...(ema && { shadow: ema }) };
+  const variables: Record<string, tf.Variable> = { weights, count, ...(frozen && { frozen }), ...(ema && { shadow: ema }), ...(accumulator && { accumulator }) };
   for (const [name, slot] of Object.entries(slots)) variables[`slots.${name}`] = slot;
-  return { name: network.name, network, weights, layout, frozen, frozenLayout, shadow: ema, optimizer, lr, slots, count, variables };
+  return { name: network.name, network, weights, layout, frozen, frozenLayout, shadow: ema, optimizer, lr, slots, accumulate, accumulator, count, variables };
 };
 
 /** All parameters by name, from the weights or (for samples) from the EMA. Call inside a tidy. */

@@ -22,8 +22,14 @@ export type Tap = (module: string, value: unknown) => void;
 /** The key under which a `Params` record may carry a tap. */
 export const tap: unique symbol = Symbol('tap');
 
+/** Buffers that layers change while their network is trained, such as running statistics: `read` gives what was last written. */
+export type Running = Readonly<{ read: (name: string) => Tensor; write: (name: string, value: Tensor) => void }>;
+
+/** The key under which a `Params` record carries its running buffers; present in the step that trains the network, and nowhere else. */
+export const running: unique symbol = Symbol('running');
+
 /** Parameters by state-dict name. */
-export type Params = Readonly<Record<string, Tensor>> & { readonly [tap]?: Tap };
+export type Params = Readonly<Record<string, Tensor>> & { readonly [tap]?: Tap; readonly [running]?: Running };
 
 /** Part of a network: a pure function of parameters and inputs. */
 export type Layer<I extends readonly unknown[], O> = (params: Params, ...inputs: I) => O;

@@ -34,3 +34,10 @@ Readonly<{ loss: tf.Scalar; grads: tf.Tensor[]; extra: E }> => {
     for (const tensor of tensorsOf(kept)) tensor.dispose();
   }
 };
+
+/**
+ * Runs `f` with the tape stopped: its result is a constant to every gradient, whatever it was computed from. (No gradient can be taken inside.)
+ */
+export const constantOf = <T extends tf.Tensor>(f: () => T): T =>
+  // A custom operation without inputs: what runs inside is not recorded, and nothing flows back.
+  tf.customGrad(() => ({ value: tf.clone(f()), gradFunc: () => [] }))() as T;

@@ -1,8 +1,9 @@
 import type { OperatorFunction } from 'rxjs';
 import * as tf from '../tf.ts';
 import type { Objective } from '../losses/objective.ts';
-import { type Net, flatten, named, paramsOf, unflatten } from '../models/net.ts';
-import { gradientsOf } from '../models/tape.ts';
+import { differentiate } from '../models/differentiate.ts';
+import type { Net } from '../models/net.ts';
+import { updateNet } from '../optim/update.ts';
 import type { Batch, Measured } from '../streams/frames.ts';
 import { mapTensors } from '../streams/mapTensors.ts';
 
@@ -11,8 +12,8 @@ export type Predict<I extends readonly unknown[], O, F, P> = (net: (...inputs: I
 
 /**
  * One optimizer update of one network: forward pass, loss, gradient, clipping, update; what `predict` made is added to the frame as a constant.
- * A loss or gradient norm that is not finite leaves weights, slots and count as they were: the choice is made inside the graph, so no value
- * has to be waited for.
+ * A loss or gradient norm that is not finite leaves weights, slots, running statistics and count as they were: the choice is made inside the graph,
+ * so no value has to be waited for. A network made with `accumulate: k` moves at every k-th step, by the mean gradient of k steps.
  *
  * Reads  what `predict` and `objective` read
  * Adds   what `predict` returns (values before the update, no gradient)
@@ -31,23 +32,13 @@ export function backward<F extends Batch, I extends readonly unknown[], O, P ext
   if (!optimizer) throw new TypeError(`backward: expected ${net.name} to have an optimizer but it has none`);
   if (clip !== undefined && !(clip > 0)) throw new RangeError(`backward: expected clip to be positive but received ${clip}`);
   return mapTensors(`backward(${net.name})`, (frame: F) => {
-    const frozen = net.frozen ? named(net.frozenLayout, unflatten(net.frozen, net.frozenLayout)) : {};
-    const leaves = unflatten(net.weights, net.layout);
-    const params = { ...frozen, ...named(net.layout, leaves) };
-    const { loss, grads, extra: { predicted, terms } } = gradientsOf(leaves, () => {
-      const predicted = predict((...inputs) => net.network.apply(params, ...inputs), frame);
+    const { loss, gradient, extra: { predicted, terms }, keepBuffers } = differentiate(net, (apply) => {
+      const predicted = predict(apply, frame);
       const { loss, terms } = objective({ ...frame, ...predicted });
       return { loss, extra: { predicted, terms } };
     });
-    const gradient = flatten(grads);
-    const gradNorm = tf.sqrt(tf.sum(tf.square(gradient))) as tf.Scalar;
-    const clipped = clip === undefined ? gradient : tf.mul(gradient, tf.minimum(1, tf.div(clip, tf.add(gradNorm, 1e-6))));
-    const finite = tf.logicalAnd(tf.isFinite(loss), tf.isFinite(gradNorm)) as tf.Scalar;
-    const count = tf.add(net.count, 1) as tf.Scalar;
-    const next = optimizer.update(net.weights, clipped as tf.Tensor1D, net.slots, tf.scalar(net.lr(frame.step)), count);
-    net.weights.assign(tf.where(finite, next.weights, net.weights));
-    for (const [name, slot] of Object.entries(net.slots)) slot.assign(tf.where(finite, next.slots[name] as tf.Tensor1D, slot));
-    net.count.assign(tf.where(finite, count, net.count));
+    const { gradNorm, finite } = updateNet(net, gradient, { loss, step: frame.step, clip });
+    keepBuffers(finite);
     const metrics = {
       ...('metrics' in frame ? (frame as unknown as Measured).metrics : {}),
       [`${net.name}.loss`]: loss,
