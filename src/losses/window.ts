@@ -37,7 +37,7 @@ export const filtered = (x: tf.Tensor4D, weights: Float32Array, borders: 'valid'
     const extended = borders === 'symmetric' ? mirrored(y, axis, (taps - 1) / 2) : y;
     return tf.conv2d(extended, tf.tensor4d(weights, axis === 1 ? [taps, 1, 1, 1] : [1, taps, 1, 1]), 1, 'valid');
   };
-  const planes = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [b * c, h, w, 1]);
+  const planes: tf.Tensor4D = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [b * c, h, w, 1]);
   const y = along(along(planes, 1), 2);
-  return tf.transpose(tf.reshape(y, [b, c, y.shape[1], y.shape[2]]) as tf.Tensor4D, [0, 2, 3, 1]);
+  return tf.transpose(tf.reshape(y, [b, c, y.shape[1], y.shape[2]]), [0, 2, 3, 1]);
 };
