@@ -2,6 +2,15 @@ import * as tf from '../tf.ts';
 import type { Net } from '../models/net.ts';
 
 /**
+ * The gradient scaled down to a global norm of at most `bound` (as it is, without one), and its norm before that; as `torch.nn.utils.clip_grad_norm_`.
+ * @param gradient float32 [N]
+ */
+export const clipByNorm = (gradient: tf.Tensor1D, bound: number | undefined): Readonly<{ clipped: tf.Tensor1D; norm: tf.Scalar }> => {
+  const norm: tf.Scalar = tf.sqrt(tf.sum(tf.square(gradient)));
+  return { norm, clipped: bound === undefined ? gradient : tf.mul(gradient, tf.minimum(1, tf.div(bound, tf.add(norm, 1e-6)))) };
+};
+
+/**
  * Moves a network by one gradient: accumulation, clipping by the global norm, the optimizer's rule. A loss or gradient norm that is not finite leaves weights,
  * slots and count as they were; that choice, and whether this step is the last of its accumulation, are made inside the graph. Call inside a tidy.
  * @param gradient float32 [N], in the layout of `net.weights`
@@ -22,8 +31,7 @@ Readonly<{ gradNorm: tf.Scalar; finite: tf.Scalar }> => {
     total = tf.where(tf.scalar(step % accumulate === 0, 'bool'), part, tf.add(accumulator, part));
     accumulator.assign(total);
   }
-  const gradNorm = tf.sqrt(tf.sum(tf.square(total))) as tf.Scalar;
-  const clipped: tf.Tensor1D = clip === undefined ? total : tf.mul(total, tf.minimum(1, tf.div(clip, tf.add(gradNorm, 1e-6))));
+  const { clipped, norm: gradNorm } = clipByNorm(total, clip);
   const finite = tf.logicalAnd(tf.isFinite(loss), tf.isFinite(gradNorm)) as tf.Scalar;
   const moves = accumulator ? tf.logicalAnd(finite, tf.scalar(step % accumulate === accumulate - 1, 'bool')) : finite;
   const count = tf.add(net.count, 1) as tf.Scalar;
