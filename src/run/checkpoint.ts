@@ -82,7 +82,7 @@ const codeOf = (cause: unknown): string | undefined =>
 /** Whether a write failed because there is no room for it. */
 export const isDiskFull = (cause: unknown): boolean => ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(codeOf(cause) ?? '');
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+const amount = (bytes: number): string => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 const explain = async (run: RunFolder, step: number, bytes: number, cause: unknown): Promise<CheckpointError> => {
   const path = join(run.checkpoints, checkpointName(step));
@@ -90,7 +90,7 @@ const explain = async (run: RunFolder, step: number, bytes: number, cause: unkno
   const intact = kept.length > 0 ? `intact: ${kept.join(', ')}` : 'there is no earlier one';
   if (!isDiskFull(cause)) return new CheckpointError(path, `${path}: cannot be written: ${(cause as Error).message} (${intact})`, cause);
   const room = await statfs(run.checkpoints).then(({ bavail, bsize }) => bavail * bsize, () => undefined);
-  return new CheckpointError(path, `${path}: the disk is full: expected room for ${megabytes(bytes)} but found ${room === undefined ? 'less' : megabytes(room)} (${intact})`, cause);
+  return new CheckpointError(path, `${path}: the disk is full: expected room for ${amount(bytes)} but found ${room === undefined ? 'less' : amount(room)} (${intact})`, cause);
 };
 
 /**

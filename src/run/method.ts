@@ -43,6 +43,8 @@ export type RunContext = Readonly<{
   dataset: Dataset;
   /** Step to begin at: 0, or the restored checkpoint's number of completed steps. */
   start: number;
+  /** Steps of the whole run: the last one is `steps - 1`. */
+  steps: number;
   seed: number;
   /** Makes this run's credit gate: it pauses and stops with `control`, and what it counts is what `report` and the summary say. */
   gate: (credits: number) => CreditGate;

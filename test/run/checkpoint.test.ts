@@ -101,12 +101,12 @@ describe('listCheckpoints and pruneCheckpoints', () => {
   }));
 });
 
-/** Mounts a file system of 64 KiB, or says why that cannot be done here. */
+/** Mounts a file system of 128 KiB, or says why that cannot be done here. */
 const mountTiny = async (): Promise<{ path: string; unmount: () => Promise<void> } | string> => {
   if (process.platform !== 'linux') return 'needs Linux';
   const path = await mkdtemp(join(tmpdir(), 'millrace-tiny-'));
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', path], { stdio: 'pipe' });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', path], { stdio: 'pipe' });
   } catch (cause) {
     await rm(path, { recursive: true });
     return `cannot mount a tmpfs: ${(cause as Error).message.split('\n')[0]}`;
@@ -122,9 +122,9 @@ describe('a full disk', () => {
       const run = await right(createRunFolder({ root: disk.path, method: 'tiny', config: {}, env: {} }));
       await withNets(tinyNets(), async (nets) => {
         await right(saveCheckpoint(run, nets, state(1)));
-        await writeFile(join(disk.path, 'filler'), Buffer.alloc(64 * 1024)).catch(() => undefined);
+        await writeFile(join(disk.path, 'filler'), Buffer.alloc(128 * 1024)).catch(() => undefined);
         const error = await left(saveCheckpoint(run, nets, state(2)));
-        expect(error.message).toMatch(/checkpoint-2: the disk is full: expected room for [\d.]+ MB but found [\d.]+ MB \(intact: checkpoint-1\)/);
+        expect(error.message).toMatch(/checkpoint-2: the disk is full: expected room for [\d.]+ kB but found [\d.]+ kB \(intact: checkpoint-1\)/);
         expect(isDiskFull(error)).toBe(true);
         expect(await readdir(run.checkpoints)).toEqual(['checkpoint-1']);
         await right(verifyCheckpoint(join(run.checkpoints, 'checkpoint-1')));
