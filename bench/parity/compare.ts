@@ -67,19 +67,20 @@ export const compareNetwork = async <I extends readonly unknown[], O>(golden: Go
       return [name.slice('input.'.length), layout === 'nhwc' ? toNhwc(value) : value];
     }));
     const mids: Record<string, tf.Tensor> = {};
+    const first: Record<string, tf.Tensor> = {};
     const record = (module: string, value: unknown): void => {
       for (const [path, tensor] of flattened(`mid.${module}`, value)) if (path in io) mids[path] = tensor;
-      // A module that returns one tensor here and a tuple there is compared by its first.
-      if (value instanceof tf.Tensor && `mid.${module}.0` in io) mids[`mid.${module}.0`] = value;
+      // A module that returns one tensor here and a tuple there is compared by its first, unless a module has that very name.
+      if (value instanceof tf.Tensor && `mid.${module}.0` in io) first[`mid.${module}.0`] = value;
     };
     const run = (given: Params): { outputs: Record<string, tf.Tensor>; mids: Record<string, tf.Tensor> } => {
       const outputs = forward({ ...given, [tap]: record }, inputs);
-      return { outputs: Object.fromEntries(Object.entries(outputs).map(([name, value]) => [`output.${name}`, toReference(value)])), mids };
+      return { outputs: Object.fromEntries(Object.entries(outputs).map(([name, value]) => [`output.${name}`, toReference(value)])), mids: { ...first, ...mids } };
     };
     const gradNames = Object.keys(io).filter((name) => name.startsWith('grad.'));
     if (gradNames.length === 0) {
-      const { outputs } = run(params);
-      return { ...outputs, ...mapped(mids, toReference) };
+      const { outputs, mids: reached } = run(params);
+      return { ...outputs, ...mapped(reached, toReference) };
     }
     const leaves = gradNames.map((name) => {
       const leaf = name.startsWith('grad.input.') ? inputs[name.slice('grad.input.'.length)] : params[name.slice('grad.param.'.length)];
@@ -88,10 +89,10 @@ export const compareNetwork = async <I extends readonly unknown[], O>(golden: Go
     });
     const of = golden.manifest.gradient_of ?? Object.keys(io).find((name) => name.startsWith('output.')) as string;
     const { loss, grads, extra } = gradientsOf(leaves, () => {
-      const { outputs } = run(params);
+      const { outputs, mids: reached } = run(params);
       const output = outputs[of];
       if (output === undefined) throw new TypeError(`${golden.manifest.name}: the handler made no ${of}`);
-      return { loss: tf.sum(tf.mul(output, tensorOf(golden, 'grad_seed'))) as tf.Scalar, extra: { ...outputs, ...mapped(mids, toReference) } };
+      return { loss: tf.sum(tf.mul(output, tensorOf(golden, 'grad_seed'))) as tf.Scalar, extra: { ...outputs, ...mapped(reached, toReference) } };
     });
     const inReference = grads.map((grad, i) => ((gradNames[i] as string).startsWith('grad.input.') ? toReference(grad) : grad));
     return { ...extra, ...Object.fromEntries(gradNames.map((name, i) => [name, inReference[i] as tf.Tensor])), ...('loss' in io && { loss }) };
