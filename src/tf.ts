@@ -2,8 +2,10 @@
  * The only door to TensorFlow.js. Everything else imports tensors from here, so that which executor runs them is decided in one place.
  */
 import * as tf from '@tensorflow/tfjs';
+import { EngineError } from './errors.ts';
 
 export * from '@tensorflow/tfjs';
+export { type EngineStats, engineStats, resetEngineStats } from './engine/stats.ts';
 
 /** What runs the tensors of this process. */
 export type EngineInfo = Readonly<{
@@ -15,18 +17,49 @@ export type EngineInfo = Readonly<{
   passedOver: readonly Readonly<{ name: string; why: string }>[];
 }>;
 
-/**
- * Starts the executor (once; later calls return the same promise). Nothing may make a tensor before this has resolved.
- * @throws Error when `MILLRACE_BACKEND` forces an executor that cannot start; the message says why and the way out
- */
-export const startEngine = async (): Promise<EngineInfo> => {
+/** The part of the lazy backend that this file speaks to. */
+type Lazy = { flush: () => Promise<void>; writing: boolean };
+
+let lazy: Lazy | undefined;
+let started: Promise<EngineInfo> | undefined;
+
+const start = async (): Promise<EngineInfo> => {
+  const forced = process.env['MILLRACE_BACKEND'] ?? '';
+  if (forced === 'onnx-cpu') {
+    const { startOnnx } = await import('./engine/onnx/start.ts');
+    const backend = await startOnnx('onnx-cpu');
+    lazy = backend;
+    return { name: 'onnx-cpu', device: backend.executor.device, passedOver: [] };
+  }
+  if (forced !== '' && forced !== 'cpu') throw new EngineError(forced, `MILLRACE_BACKEND=${forced} is not known; use node-gpu, onnx-webgpu, onnx-cpu or cpu`);
   await tf.setBackend('cpu');
   await tf.ready();
   return { name: 'cpu', device: 'pure JavaScript', passedOver: [] };
 };
 
 /**
+ * Starts the executor (once; later calls return the same promise). Nothing may make a tensor before this has resolved.
+ * @throws EngineError when `MILLRACE_BACKEND` forces an executor that cannot start; the message says why and the way out
+ */
+export const startEngine = (): Promise<EngineInfo> => (started ??= start());
+
+/**
  * Ends a step: runs everything recorded so far as one graph and resolves when the results exist. Tensors that are alive now are results;
  * tensors already disposed cost nothing but their part in the computation. On an eager executor there is nothing to do.
  */
-export const flush = async (): Promise<void> => {};
+export const flush = (): Promise<void> => lazy?.flush() ?? Promise.resolve();
+
+/** Marks what `make` writes as a value that changes from step to step, so that no graph is compiled with it built in. */
+const written = <T>(make: () => T): T => {
+  if (!lazy) return make();
+  lazy.writing = true;
+  try { return make(); } finally { lazy.writing = false; }
+};
+
+// Numbers given to these are data. Numbers given to operations, as in mul(x, 2), are part of the program.
+export const scalar: typeof tf.scalar = (...args) => written(() => tf.scalar(...args));
+export const tensor: typeof tf.tensor = (...args) => written(() => tf.tensor(...args));
+export const tensor1d: typeof tf.tensor1d = (...args) => written(() => tf.tensor1d(...args));
+export const tensor2d: typeof tf.tensor2d = (...args) => written(() => tf.tensor2d(...args));
+export const tensor3d: typeof tf.tensor3d = (...args) => written(() => tf.tensor3d(...args));
+export const tensor4d: typeof tf.tensor4d = (...args) => written(() => tf.tensor4d(...args));

@@ -1,0 +1,41 @@
+/** What the lazy engine has done since it started or since `resetEngineStats()`. Zeros on executors that are not ours. */
+export type EngineStats = {
+  /** Graphs that were built and turned into a session. */
+  compilations: number;
+  /** Graphs that were run. */
+  runs: number;
+  /** Kernel calls that were recorded. */
+  nodes: number;
+  /** Seconds in kernel calls on the JS thread: shape inference and recording. TensorFlow.js's own bookkeeping is not in it. */
+  tracing: number;
+  /** Seconds spent finding what a flush needs and looking up its graph. */
+  matching: number;
+  /** Seconds of building and serialising graphs. */
+  building: number;
+  /** Seconds of creating sessions. */
+  compiling: number;
+  /** Seconds of running graphs: the executor's busy time. */
+  running: number;
+  /** Bytes of values fed to graphs from the JS thread, and bytes of results downloaded. */
+  uploaded: number;
+  downloaded: number;
+  /** Bytes of values held for tensors that are alive, now and at the most. */
+  bytes: number;
+  peakBytes: number;
+  /** Tensor values alive: pending ones, stored ones and written ones. */
+  values: number;
+};
+
+export const engineStatistics: EngineStats = {
+  compilations: 0, runs: 0, nodes: 0, tracing: 0, matching: 0, building: 0, compiling: 0, running: 0, uploaded: 0, downloaded: 0, bytes: 0, peakBytes: 0, values: 0,
+};
+
+/** A copy of the counters. */
+export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics });
+
+/** Sets the counters to zero; what is alive stays counted. */
+export const resetEngineStats = (): void => {
+  const { bytes, values } = engineStatistics;
+  for (const key of Object.keys(engineStatistics) as (keyof EngineStats)[]) engineStatistics[key] = 0;
+  Object.assign(engineStatistics, { bytes, peakBytes: bytes, values });
+};
