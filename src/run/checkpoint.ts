@@ -15,10 +15,8 @@ import type { Variable } from '../tf.ts';
 import { syncFolder, writeFolderAtomic, writeSynced } from './atomic.ts';
 import { type PlannedFile, planFiles } from './checkpointPlan.ts';
 import type { Resource } from '../streams/scoped.ts';
+import type { Scores } from './observed.ts';
 import { type RunFolder, configFile, json, readJson } from './runFolder.ts';
-
-/** Mean PSNR in dB and SSIM over the validation pairs. */
-export type Scores = Readonly<{ psnr: number; ssim: number }>;
 
 /** What a checkpoint knows beside its variables: the contents of `state.json`. */
 export type CheckpointState = Readonly<{
@@ -76,6 +74,15 @@ const syncFile = async (path: string): Promise<void> => {
   try { await file.sync(); } finally { await file.close(); }
 };
 
+const serials = new WeakMap<object, number>();
+let lastSerial = 0;
+/** Says which values the variables hold, without reading them: equal as long as nothing was assigned. */
+export const fingerprint = (resources: Readonly<Record<string, Resource>>): string => Object.values(resources)
+  .flatMap(({ variables }) => Object.values(variables).map(({ dataId }) => {
+    if (!serials.has(dataId)) serials.set(dataId, ++lastSerial);
+    return serials.get(dataId);
+  })).join();
+
 const codeOf = (cause: unknown): string | undefined =>
   (cause instanceof Error ? (cause as NodeJS.ErrnoException).code ?? codeOf(cause.cause) : undefined);
 
@@ -94,13 +101,14 @@ const explain = async (run: RunFolder, step: number, bytes: number, cause: unkno
 };
 
 /**
- * Saves every variable of the resources and the state. Nothing may train meanwhile. Where the checkpoint exists already (a resumed run), it is replaced.
+ * Saves every variable of the resources and the state. When a variable is assigned to meanwhile, nothing is saved. Where the checkpoint exists already (a resumed run), it is replaced.
  * @returns the checkpoint's folder; on failure what was there before is intact, and the message says so
  */
 export const saveCheckpoint = (run: RunFolder, resources: Readonly<Record<string, Resource>>, state: CheckpointState): TE.TaskEither<CheckpointError, string> => async () => {
   const files = planFiles(resources);
   const wanted = files.reduce((sum, { pieces }) => sum + pieces.reduce((bytes, { size }) => bytes + 4 * size, 0), 0);
   const path = join(run.checkpoints, checkpointName(state.step));
+  const before = fingerprint(resources);
   try {
     // A checkpoint vouches for the logs up to its step.
     for (const log of [run.metrics, run.timing, run.dropped]) await log.sync();
@@ -117,6 +125,7 @@ export const saveCheckpoint = (run: RunFolder, resources: Readonly<Record<string
       const entries = [];
       for (const name of names) entries.push([name, { bytes: (await stat(join(folder, name))).size, sha256: await sha256(join(folder, name)) }] as const);
       await syncFolder(folder);
+      if (fingerprint(resources) !== before) throw new Error('its variables changed while they were saved');
       await writeSynced(join(folder, 'manifest.json'), json({ format: 1, step: state.step, files: Object.fromEntries(entries) } satisfies Manifest));
       if (await stat(path).catch(() => undefined)) await rename(path, aside);
     });

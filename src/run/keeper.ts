@@ -1,0 +1,101 @@
+/** Keeps a run's checkpoints: when to save, what is best, what may go. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import type { Resource } from '../streams/scoped.ts';
+import type { Settled } from '../streams/frames.ts';
+import { pointAt } from './atomic.ts';
+import { type CheckpointState, checkpointName, fingerprint, isDiskFull, pruneCheckpoints, saveCheckpoint } from './checkpoint.ts';
+import type { RunContext } from './method.ts';
+import { type Logged, type Scored, isDue } from './observed.ts';
+
+/** A step that can be saved. */
+export type Savable = Settled & Logged & Partial<Scored>;
+
+export type KeeperOptions = Readonly<{
+  /** Steps between checkpoints. */
+  every: number;
+  /** Newest checkpoints that are kept, beside the best. */
+  keep: number;
+  /** Whether a full disk ends the run or is only told: then training goes on, and the next checkpoint is tried when it is due. */
+  whenFull: 'continue' | 'stop';
+}>;
+
+export type Keeper = Readonly<{
+  /** Takes note of a step; says whether it may have to be saved. */
+  see: (frame: Savable) => boolean;
+  /** Saves the step seen last, when that is due, asked for, or the best so far. @throws CheckpointError */
+  save: () => Promise<void>;
+  /** Asks for a checkpoint: at once when the run stands still after a step that was not saved, else after the next step. @throws CheckpointError */
+  ask: (standing: boolean) => Promise<void>;
+  /** Whether the last step was not saved, and nothing was trained since. */
+  isUnsaved: () => boolean;
+  /** Saves the last step. @throws CheckpointError, unless the run failed already: then it is told */
+  end: (failed: boolean) => Promise<void>;
+}>;
+
+/** See `checkpoint`. */
+export const checkpointKeeper = (run: Pick<RunContext, 'folder' | 'seed' | 'start' | 'steps' | 'report'>, resources: Readonly<Record<string, Resource>>, { every, keep, whenFull }: KeeperOptions): Keeper => {
+  const { folder, report } = run;
+  let last: Savable | undefined;
+  let print = '';
+  let saved = run.start;
+  let asked = false;
+  let best: CheckpointState['best'] | null = null;
+
+  /** The best step so far; that of a resumed run is in the checkpoint it began from. */
+  const bestSoFar = async (): Promise<CheckpointState['best']> => {
+    if (best === null) {
+      const text = await readFile(join(folder.checkpoints, checkpointName(run.start), 'state.json'), 'utf8').catch(() => '{}');
+      best = (JSON.parse(text) as Partial<CheckpointState>).best;
+    }
+    return best;
+  };
+
+  const write = async (frame: Savable): Promise<void> => {
+    const step = frame.step + 1;
+    const before = await bestSoFar();
+    const { scores } = frame;
+    const next = scores && scores.psnr > (before?.psnr ?? -Infinity) ? { step, psnr: scores.psnr } : before;
+    const result = await saveCheckpoint(folder, resources, { method: folder.method, step, epoch: frame.epoch, seed: run.seed, ...(scores && { val: scores }), ...(next && { best: next }) })();
+    if (E.isLeft(result)) throw result.left;
+    [saved, asked, best] = [step, false, next];
+    await pointAt(join(folder.checkpoints, 'latest'), result.right);
+    if (next) await pointAt(join(folder.checkpoints, 'best'), join(folder.checkpoints, checkpointName(next.step)));
+    await pruneCheckpoints(folder.checkpoints, keep, next ? [next.step] : []);
+  };
+  const isUnsaved = (): boolean => last !== undefined && saved !== last.step + 1 && fingerprint(resources) === print;
+
+  return {
+    see: (frame) => {
+      [last, print] = [frame, fingerprint(resources)];
+      return asked || frame.scores !== undefined || isDue(frame.step, every, run.steps);
+    },
+    save: async () => {
+      const frame = last as Savable;
+      const better = frame.scores !== undefined && frame.scores.psnr > ((await bestSoFar())?.psnr ?? -Infinity);
+      if (!asked && !better && !isDue(frame.step, every, run.steps)) return;
+      try {
+        await write(frame);
+      } catch (cause) {
+        // At the end of the run there is no later checkpoint to hope for.
+        if (!isDiskFull(cause) || whenFull === 'stop' || frame.step + 1 === run.steps) throw cause;
+        report.line(`${(cause as Error).message}; training goes on without it`);
+      }
+    },
+    ask: async (standing) => {
+      if (last && saved === last.step + 1) report.line(`${checkpointName(saved)} is saved already`);
+      else if (standing && isUnsaved()) await write(last as Savable);
+      else asked = true;
+    },
+    isUnsaved,
+    end: async (failed) => {
+      try {
+        await write(last as Savable);
+      } catch (cause) {
+        if (!failed) throw cause;
+        report.line((cause as Error).message);
+      }
+    },
+  };
+};
