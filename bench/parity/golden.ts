@@ -55,8 +55,11 @@ const readRole = async (folder: string, manifest: Manifest, role: string): Promi
   })) as StateDict;
 };
 
+/** Python writes numbers that JSON does not have; they arrive as strings. */
+const quoteNonFinite = (json: string): string => json.replace(/(?<=[:[,]\s*)(-?Infinity|NaN)(?=\s*[,}\]])/g, '"$1"');
+
 export const readManifest = async (folder: string): Promise<Pick<Golden, 'folder' | 'group' | 'manifest'>> =>
-  ({ folder, group: basename(dirname(folder)), manifest: JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as Manifest });
+  ({ folder, group: basename(dirname(folder)), manifest: JSON.parse(quoteNonFinite(await readFile(join(folder, 'manifest.json'), 'utf8'))) as Manifest });
 
 /** Reads a golden whole. @throws WeightsError for a damaged file */
 export const readGolden = async (folder: string): Promise<Golden> => {
