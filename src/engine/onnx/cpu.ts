@@ -1,4 +1,4 @@
-/** The CPU executor: values live in shared memory that both this thread and the one that runs graphs can see, so nothing is copied between them. */
+/** The CPU executor: values live in memory that both this thread and the one that runs graphs can see, so nothing is copied between them. */
 import { availableParallelism } from 'node:os';
 import { engineStatistics as stats } from '../stats.ts';
 import type { Executor } from './executor.ts';
@@ -26,7 +26,7 @@ class Pool {
       block.freed = false;
       return block;
     }
-    return { id: this.#next++, bytes, buffer: new SharedArrayBuffer(Math.max(8, bytes)), lastUse: -1, pins: 0, freed: false };
+    return { id: this.#next++, bytes, buffer: new ArrayBuffer(Math.max(8, bytes)), lastUse: -1, pins: 0, freed: false };
   }
 
   give(block: Stored): void {
@@ -39,8 +39,8 @@ class Pool {
   }
 }
 
-const viewOf = ({ buffer }: Stored, { dtype, size }: Spec): Numbers => numbersOf(dtype, buffer as SharedArrayBuffer, 0, size);
-const placeOf = ({ stored, spec }: Readonly<{ stored: Stored; spec: Spec }>): Place => ({ buffer: stored.buffer as SharedArrayBuffer, shape: spec.shape, dtype: spec.dtype, size: spec.size });
+const viewOf = ({ buffer }: Stored, { dtype, size }: Spec): Numbers => numbersOf(dtype, buffer as ArrayBufferLike, 0, size);
+const placeOf = ({ stored, spec }: Readonly<{ stored: Stored; spec: Spec }>): Place => ({ buffer: stored.buffer as ArrayBufferLike, shape: spec.shape, dtype: spec.dtype, size: spec.size });
 
 /** Starts the executor. @param threads how many threads share the work of one operation */
 export const cpuExecutor = async ({ threads = availableParallelism() }: { threads?: number } = {}): Promise<Executor> => {

@@ -1,10 +1,10 @@
-/** The sessions of one thread, on memory shared with the thread that records. */
+/** The sessions of one thread, on memory that the thread that records can see. */
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import * as runtime from 'onnxruntime-node';
 import { type Dtype, numbersOf } from './value.ts';
 
 /** Where a graph reads or writes one value. */
-export type Place = Readonly<{ buffer: SharedArrayBuffer; shape: readonly number[]; dtype: Dtype; size: number }>;
+export type Place = Readonly<{ buffer: ArrayBufferLike; shape: readonly number[]; dtype: Dtype; size: number }>;
 
 /** How sessions are made. */
 export type SessionSettings = Readonly<{ threads: number; profile?: string }>;

@@ -33,7 +33,7 @@ export type Stored = {
   readonly id: number;
   readonly bytes: number;
   /** The memory itself where the JS thread can see it. */
-  readonly buffer: SharedArrayBuffer | undefined;
+  readonly buffer: ArrayBufferLike | undefined;
   /** Number of the last run that reads or writes it. */
   lastUse: number;
   /** Downloads that are waiting for it. */
