@@ -1,0 +1,79 @@
+import { NEVER, type Observable, concat, from, map, of } from 'rxjs';
+import { TestScheduler } from 'rxjs/testing';
+import { describe, expect, it } from 'vitest';
+import type { FileEvent } from '../../src/streams/fileEvents.ts';
+import { type FolderChange, watchFolder } from '../../src/streams/watchFolder.ts';
+import { marbles } from '../support.ts';
+
+const events: Record<string, FileEvent> = {
+  a: { kind: 'add', path: 'a.png' }, b: { kind: 'change', path: 'b.png' }, c: { kind: 'unlink', path: 'c.png' },
+  g: { kind: 'gone', path: 'root' }, k: { kind: 'back', path: 'root' },
+};
+const word = (change: FolderChange): string => (change.kind === 'changed' ? change.paths.join(' ') : change.kind);
+const still = (): Observable<string> => of('still');
+
+describe('watchFolder', () => {
+  it('tells a change when it was quiet and two looks agree', marbles(({ hot, expectObservable, expectSubscriptions }) => {
+    const source = hot('   -a-----------c----------------|');
+    // Quiet for 3, look; quiet for 3, look again: the same.
+    const expected = '     -------a-----------c----------|';
+    expectObservable(watchFolder(source.pipe(map(() => events.a as FileEvent)), { look: still, quiet: 3 }).pipe(map(() => 'x'))).toBe(expected.replace(/[ac]/g, 'x'));
+    expectSubscriptions(source.subscriptions).toBe('^-----------------------------!');
+  }));
+
+  it('makes one change of a storm, and names every file once', marbles(({ hot, expectObservable }) => {
+    const source = hot('   -ab-a-c--ab----------------', events);
+    const expected = '     ----------------x----------';
+    expectObservable(watchFolder(source, { look: still, quiet: 3 }).pipe(map(word))).toBe(expected, { x: 'a.png b.png c.png' });
+  }));
+
+  it('makes one change of 10,000 events', () => {
+    const scheduler = new TestScheduler(() => {});
+    scheduler.run(() => {
+      const changes: FolderChange[] = [];
+      const storm = from(Array.from({ length: 10_000 }, (_, i): FileEvent => ({ kind: 'add', path: `${i % 5000}.png` })));
+      watchFolder(concat(storm, NEVER), { look: still }).subscribe((change) => { changes.push(change); });
+      scheduler.flush();
+      expect(changes.map((change) => change.kind === 'changed' && change.paths.length)).toEqual([5000]);
+    });
+  });
+
+  it('waits while a file is being written', marbles(({ hot, expectObservable }) => {
+    const looks = ['1 kB', '2 kB', '3 kB', '3 kB', 'never'];
+    const source = hot('   -a-----------------------', events);
+    const expected = '     -------------x-----------';
+    expectObservable(watchFolder(source, { look: () => of(looks.shift() as string), quiet: 3 }).pipe(map(word))).toBe(expected, { x: 'a.png' });
+  }));
+
+  it('begins anew with an event during a look that takes long', marbles(({ cold, hot, expectObservable, expectSubscriptions }) => {
+    const look = cold('       ----(x|)');
+    const source = hot('   -a----b---------------------------', events);
+    const expected = '     --------------------x------------';
+    expectObservable(watchFolder(source, { look: () => look, quiet: 3 }).pipe(map(word))).toBe(expected, { x: 'a.png b.png' });
+    expectSubscriptions(look.subscriptions).toBe(['----^-!', '---------^---!', '----------------^---!']);
+  }));
+
+  it('says at once that the folder is gone and forgets the storm; what comes back is one change', marbles(({ hot, expectObservable }) => {
+    const source = hot('   -a--g------k-------------c--------', events);
+    const expected = '     ----g------k-----x-------------y--';
+    expectObservable(watchFolder(source, { look: still, quiet: 3 }).pipe(map(word))).toBe(expected, { g: 'gone', k: 'back', x: 'root', y: 'c.png' });
+  }));
+
+  it.each([['|', '|'], ['-', '-'], ['-#', '-#'], ['-a|', '-------x|']])('passes on the end of %s', (marble, expected) => {
+    marbles(({ cold, expectObservable }) => {
+      expectObservable(watchFolder(cold(marble, events), { look: still, quiet: 3 }).pipe(map(word))).toBe(expected.replace('x|', '(x|)'), { x: 'a.png' });
+    })();
+  });
+
+  it('fails with a look that fails', marbles(({ cold, hot, expectObservable }) => {
+    expectObservable(watchFolder(hot('-a', events), { look: () => cold('#'), quiet: 3 })).toBe('----#');
+  }));
+
+  it('forgets everything on unsubscription', marbles(({ hot, expectObservable, expectSubscriptions }) => {
+    const source = hot('-a---------', events);
+    expectObservable(watchFolder(source, { look: still, quiet: 3 }), '^---!').toBe('-');
+    expectSubscriptions(source.subscriptions).toBe('^---!');
+  }));
+
+  it('refuses a quiet time that is none', () => { expect(() => watchFolder(of(), { look: still, quiet: 0 })).toThrow(RangeError); });
+});
