@@ -25,13 +25,13 @@ let started: Promise<EngineInfo> | undefined;
 
 const start = async (): Promise<EngineInfo> => {
   const forced = process.env['MILLRACE_BACKEND'] ?? '';
-  if (forced === 'onnx-cpu') {
+  if (forced === 'onnx-cpu' || forced === '') {
     const { startOnnx } = await import('./engine/onnx/start.ts');
     const backend = await startOnnx('onnx-cpu');
     lazy = backend;
     return { name: 'onnx-cpu', device: backend.executor.device, passedOver: [] };
   }
-  if (forced !== '' && forced !== 'cpu') throw new EngineError(forced, `MILLRACE_BACKEND=${forced} is not known; use node-gpu, onnx-webgpu, onnx-cpu or cpu`);
+  if (forced !== 'cpu') throw new EngineError(forced, `MILLRACE_BACKEND=${forced} is not known; use node-gpu, onnx-webgpu, onnx-cpu or cpu`);
   await tf.setBackend('cpu');
   await tf.ready();
   return { name: 'cpu', device: 'pure JavaScript', passedOver: [] };
