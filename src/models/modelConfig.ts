@@ -14,6 +14,10 @@ export const oneOrMany = <T extends z.ZodType>(value: T) => z.union([value, z.ar
 /** Height and width, or one number for both; informative only. */
 export const sampleSize = z.union([count, z.tuple([count, count])]).nullable();
 
+/** One of `names`; the reference also takes them with `UNetRes` in front, as its first files had them. */
+export const blockType = <const N extends readonly [string, ...string[]]>(names: N): z.ZodType<N[number], unknown> =>
+  z.preprocess((name) => (typeof name === 'string' && name.startsWith('UNetRes') ? name.slice('UNetRes'.length) : name), z.enum(names)) as unknown as z.ZodType<N[number], unknown>;
+
 /** One per level, from one for all or a list of that many. @throws ConfigError when the list has another length */
 export const perLevel = <T>(model: string, field: string, value: T | readonly T[], levels: number): readonly T[] => {
   if (!Array.isArray(value)) return Array.from({ length: levels }, () => value as T);
