@@ -11,6 +11,31 @@ const mapDeep = (value: unknown, f: (tensor: tf.Tensor) => tf.Tensor): unknown =
 };
 
 /**
+ * Puts the open tape in order of dependence. tfjs records the copy of an output that an operation saves for its gradient (sigmoid, tanh, exp and softmax do) before the
+ * operation itself, and looks for dependence in one pass along the tape: unsorted, second derivatives would silently lose what flows through those copies.
+ */
+const sortTape = (): void => {
+  const { activeTape } = tf.engine().state;
+  const pending = new Set(activeTape.flatMap(({ outputs }) => outputs.map(({ id }) => id)));
+  let waiting: typeof activeTape = [];
+  const sorted: typeof activeTape = [];
+  const isReady = ({ inputs }: (typeof activeTape)[number]): boolean => Object.values(inputs).every(({ id }) => !pending.has(id));
+  const place = (node: (typeof activeTape)[number]): void => {
+    sorted.push(node);
+    for (const { id } of node.outputs) pending.delete(id);
+  };
+  for (const node of activeTape) {
+    if (!isReady(node)) { waiting.push(node); continue; }
+    place(node);
+    for (let ready = waiting.filter(isReady); ready.length > 0; ready = waiting.filter(isReady)) {
+      waiting = waiting.filter((held) => !ready.includes(held));
+      ready.forEach(place);
+    }
+  }
+  activeTape.splice(0, activeTape.length, ...sorted, ...waiting);
+};
+
+/**
  * The gradient tape, in one call: a scalar function of some tensors, its gradients, and whatever else it computed on the way (which tfjs would free).
  * Call inside a tidy; everything returned belongs to it. A leaf that the loss does not depend on has a gradient of zeros.
  * @param leaves what to differentiate by
@@ -23,6 +48,7 @@ Readonly<{ loss: tf.Scalar; grads: tf.Tensor[]; extra: E }> => {
     const { value, grads } = tf.engine().gradients(() => {
       const { loss, extra } = f();
       kept = mapDeep(extra, (tensor) => tf.keep(tf.clone(tensor)));
+      sortTape();
       return loss;
     }, [...leaves], undefined, true);
     return {
