@@ -4,6 +4,7 @@
  */
 import * as tf from '../tf.ts';
 import { type Init, gaussian, zeros } from './init.ts';
+import { leakyRelu } from './leakyRelu.ts';
 import { type Layer, type Network, type Scope, buildNetwork } from './network.ts';
 import { conv2d, groupNorm } from './nn.ts';
 import { batchNorm, instanceNorm } from './norms.ts';
@@ -66,8 +67,8 @@ export const patchCritic = (options: Partial<PatchCriticConfig> = {}): Network<[
     const last = convolution(2 + 3 * layers, width(layers), 1, 1, true);
     return (params, image, condition) => {
       if ((condition !== undefined) !== conditionChannels > 0) throw new TypeError(`patchCritic: expected ${conditionChannels > 0 ? 'a' : 'no'} condition but received ${condition ? 'one' : 'none'}`);
-      let x = tf.leakyRelu(first(params, condition ? tf.concat([condition, image], 3) : image), 0.2);
-      for (const block of blocks) x = tf.leakyRelu(block.norm(params, block.conv(params, x)), 0.2);
+      let x = leakyRelu(first(params, condition ? tf.concat([condition, image], 3) : image));
+      for (const block of blocks) x = leakyRelu(block.norm(params, block.conv(params, x)));
       return last(params, x);
     };
   });
