@@ -14,6 +14,8 @@ export type ParamSpec = Readonly<{
   init: Init;
   /** True for values that no optimizer touches, such as running statistics. */
   buffer: boolean;
+  /** True for weights of layers that take a low-rank adapter (see `lora.ts`). */
+  adaptable: boolean;
 }>;
 
 /** Receives what each named module returns; for comparing with a reference, module by module. */
@@ -49,7 +51,7 @@ export type Scope = Readonly<{
   /** The place `name` below this one; numbers are list positions, as in `nn.ModuleList`. */
   at: (name: string | number) => Scope;
   /** Registers a parameter (or, with `buffer`, a value that is not trained) and returns its full name. */
-  param: (name: string, shape: Shape, init: Init, options?: { buffer?: boolean }) => string;
+  param: (name: string, shape: Shape, init: Init, options?: { buffer?: boolean; adaptable?: boolean }) => string;
   /** Wraps a layer so that taps see what this place returns. */
   tapped: <I extends readonly unknown[], O>(layer: Layer<I, O>) => Layer<I, O>;
 }>;
@@ -59,13 +61,13 @@ const scopeAt = (path: string, specs: Map<string, ParamSpec>): Scope => {
   return {
     path,
     at: (name) => scopeAt(below(name), specs),
-    param: (name, shape, init, { buffer = false } = {}) => {
+    param: (name, shape, init, { buffer = false, adaptable = false } = {}) => {
       const full = below(name);
       if (specs.has(full)) throw new TypeError(`network: parameter ${full} is registered twice`);
       if (!shape.every((size) => Number.isInteger(size) && size > 0)) {
         throw new RangeError(`network: expected positive integer sizes for ${full} but received [${shape.join(', ')}]`);
       }
-      specs.set(full, { shape, init, buffer });
+      specs.set(full, { shape, init, buffer, adaptable });
       return full;
     },
     tapped: (layer) => (params, ...inputs) => {

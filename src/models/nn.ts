@@ -4,7 +4,7 @@
  */
 import * as tf from '../tf.ts';
 import { type Init, ones, torchBias, torchDefault, zeros } from './init.ts';
-import { type Layer, type Scope, param } from './network.ts';
+import { type Layer, type Params, type Scope, param } from './network.ts';
 
 type Image = tf.Tensor4D;
 
@@ -42,6 +42,18 @@ export const convolve = (x: Image, weight: tf.Tensor4D, { stride = 1, padding = 
   return tf.concat((tf.split(x, groups, 3) as Image[]).map((part, i) => convolve(part, weights[i] as tf.Tensor4D, { stride, padding, dilation })), 3);
 };
 
+/** Names of a layer's low-rank adapter, as peft has them: A goes in, B comes out. */
+export const adapterNames = (path: string): Readonly<{ a: string; b: string }> => ({ a: `${path}.lora_A.weight`, b: `${path}.lora_B.weight` });
+
+/**
+ * Adds what the layer's low-rank adapter makes of its input, where the parameters hold one.
+ * @source Hu et al. 2021, arXiv 2106.09685, eq. 3
+ */
+const plusAdapter = <T extends tf.Tensor>(params: Params, { a, b }: ReturnType<typeof adapterNames>, y: T, low: (a: tf.Tensor, b: tf.Tensor) => T): T => {
+  const [down, up] = [params[a], params[b]];
+  return down && up ? tf.add<T>(y, low(down, up)) : y;
+};
+
 /**
  * `nn.Conv2d`: parameters `weight` [out, in / groups, k, k] and, unless `bias` is false, `bias` [out].
  * @throws RangeError when `groups` does not divide both channel counts
@@ -50,10 +62,12 @@ export const conv2d = (scope: Scope, { from, to, kernel = 3, stride = 1, padding
   from: number; to: number; kernel?: number; stride?: number; padding?: Padding; dilation?: number; groups?: number; bias?: boolean; init?: Init; biasInit?: Init;
 }): Layer<[Image], Image> => {
   if (from % groups !== 0 || to % groups !== 0) throw new RangeError(`conv2d: expected groups to divide ${from} and ${to} channels but received ${groups}`);
-  const weight = scope.param('weight', [to, from / groups, kernel, kernel], init);
+  const weight = scope.param('weight', [to, from / groups, kernel, kernel], init, { adaptable: groups === 1 });
+  const adapter = adapterNames(scope.path);
   const offset = bias ? scope.param('bias', [to], biasInit ?? torchBias((from / groups) * kernel * kernel)) : undefined;
   return scope.tapped((params, x) => {
-    const y = convolve(x, param(params, weight), { stride, padding, dilation, groups });
+    const straight = convolve(x, param(params, weight), { stride, padding, dilation, groups });
+    const y = plusAdapter(params, adapter, straight, (a, b) => convolve(convolve(x, a as tf.Tensor4D, { stride, padding, dilation }), b as tf.Tensor4D));
     return offset === undefined ? y : tf.add(y, param(params, offset));
   });
 };
@@ -62,11 +76,14 @@ export const conv2d = (scope: Scope, { from, to, kernel = 3, stride = 1, padding
 export const linear = (scope: Scope, { from, to, bias = true, init = torchDefault, biasInit }: {
   from: number; to: number; bias?: boolean; init?: Init; biasInit?: Init;
 }): Layer<[tf.Tensor], tf.Tensor> => {
-  const weight = scope.param('weight', [to, from], init);
+  const weight = scope.param('weight', [to, from], init, { adaptable: true });
+  const adapter = adapterNames(scope.path);
   const offset = bias ? scope.param('bias', [to], biasInit ?? torchBias(from)) : undefined;
   return scope.tapped((params, x) => {
     const flat = tf.reshape(x, [-1, from]) as tf.Tensor2D;
-    const y = tf.reshape(tf.matMul(flat, param<tf.Tensor2D>(params, weight), false, true), [...x.shape.slice(0, -1), to]);
+    const straight = tf.matMul(flat, param<tf.Tensor2D>(params, weight), false, true);
+    const rows = plusAdapter(params, adapter, straight, (a, b) => tf.matMul(tf.matMul(flat, a as tf.Tensor2D, false, true), b as tf.Tensor2D, false, true));
+    const y = tf.reshape(rows, [...x.shape.slice(0, -1), to]);
     return offset === undefined ? y : tf.add(y, param(params, offset));
   });
 };
