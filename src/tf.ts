@@ -24,6 +24,8 @@ let lazy: Lazy | undefined;
 let started: Promise<EngineInfo> | undefined;
 
 const start = async (): Promise<EngineInfo> => {
+  const { registerGradients } = await import('./engine/gradients.ts');
+  registerGradients();
   const forced = process.env['MILLRACE_BACKEND'] ?? '';
   if (forced === 'onnx-cpu' || forced === '') {
     const { startOnnx } = await import('./engine/onnx/start.ts');
