@@ -1,0 +1,90 @@
+import { BehaviorSubject, EMPTY, type Observable, type ObservableInput, catchError, concat, concatMap, defer, finalize, from, merge, of, takeUntil, tap } from 'rxjs';
+import { DatasetError } from '../errors.ts';
+import { switchAfter } from '../streams/switchAfter.ts';
+import type { FolderChange } from '../streams/watchFolder.ts';
+
+/** What a look at a changed folder found. */
+export type Rescan<D> = Readonly<{
+  dataset: D;
+  /** What changed, in lines for a person; incomplete pairs that are waited for among them. */
+  lines: readonly string[];
+  /** Whether what is trained on differs from before. */
+  differs: boolean;
+}>;
+
+/** What a run of watch mode is told beside its dataset. */
+export type Turn<R> = Readonly<{
+  /** Ends the run cleanly. */
+  stop: Observable<void>;
+  /** True while the dataset's folder is gone. */
+  gone: Observable<boolean>;
+  /** How the run before this one ended; undefined for the first. */
+  parent: R | undefined;
+}>;
+
+/**
+ * Trains, and trains again whenever the dataset has changed: the run under way is asked to end, and the next begins when it has. A run that is through
+ * waits for the next change. While the folder is gone, the run is held.
+ *
+ * Timing emits how each run ended; ends after `stop`, when the run under way has; fails with a run, or with the watching.
+ * @param options.dataset what to begin with
+ * @param options.changes settled changes of the folder; see `watchFolder`
+ * @param options.rescan reads the folder again, as far as these paths are concerned
+ * @param options.train one run; ends soon after its `stop`
+ * @param options.say tells a person
+ */
+export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, say, stop }: Readonly<{
+  root: string;
+  dataset: D;
+  changes: Observable<FolderChange>;
+  rescan: (known: D, paths: readonly string[]) => ObservableInput<Rescan<D>>;
+  train: (dataset: D, turn: Turn<R>) => Observable<R>;
+  say: (text: string) => void;
+  stop: Observable<void>;
+}>): Observable<R> => defer(() => {
+  const gone = new BehaviorSubject(false);
+  let known = dataset;
+  let parent: R | undefined;
+
+  const look = (paths: readonly string[]): Observable<D> => from(rescan(known, paths)).pipe(
+    concatMap((found) => {
+      known = found.dataset;
+      for (const text of found.lines) say(text);
+      // The run that is held ends before the hold does: it must not go on with files that are no more.
+      return concat(found.differs ? of(known) : EMPTY, defer(() => {
+        if (!found.differs && gone.value) say(`${root}: the dataset is as it was; going on`);
+        gone.next(false);
+        return EMPTY;
+      }));
+    }),
+    catchError((cause: unknown) => {
+      if (!(cause instanceof DatasetError)) throw cause;
+      say(`${cause.message}; waiting`);
+      return EMPTY;
+    }),
+  );
+  const datasets = changes.pipe(takeUntil(stop), concatMap((change) => {
+    switch (change.kind) {
+      case 'gone':
+        say(`${root}: the folder is gone; paused until it is back`);
+        gone.next(true);
+        return EMPTY;
+      case 'back':
+        say(`${root}: the folder is back`);
+        return EMPTY;
+      case 'changed': return look(change.paths);
+    }
+  }));
+  return merge(of(dataset), datasets).pipe(switchAfter((next, asked) => {
+    const over = merge(stop, asked);
+    let isOver = false;
+    const listening = over.subscribe(() => { isOver = true; });
+    return train(next, { stop: over, gone, parent }).pipe(
+      tap({
+        next: (end) => { parent = end; },
+        complete: () => { if (!isOver) say(`waiting for changes in ${root}`); },
+      }),
+      finalize(() => { listening.unsubscribe(); }),
+    );
+  }));
+});
