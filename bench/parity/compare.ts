@@ -51,7 +51,7 @@ export const paramsFrom = (weights: StateDict): Params => Object.fromEntries(Obj
  * @param options.limits a tolerance of its own for some names
  * @param options.more further leaves whose `grad.param.*` the golden has, such as LoRA matrices
  */
-export const compareNetwork = async <I extends readonly unknown[], O>(golden: Golden, network: Network<I, O>, forward: (params: Params, inputs: Readonly<Record<string, tf.Tensor>>) => Readonly<Record<string, tf.Tensor>>, {
+export const compareNetwork = async (golden: Golden, network: Pick<Network<never, unknown>, 'name' | 'specs'>, forward: (params: Params, inputs: Readonly<Record<string, tf.Tensor>>) => Readonly<Record<string, tf.Tensor>>, {
   weights = golden.weights, limits = {}, layout = 'nhwc', more = {},
 }: { weights?: StateDict; limits?: Readonly<Record<string, number>>; layout?: 'nhwc' | 'asIs'; more?: StateDict } = {}): Promise<Comparison[]> => {
   checkStateDict(network, weights);
@@ -114,6 +114,19 @@ export const compareNetwork = async <I extends readonly unknown[], O>(golden: Go
 
 const mapped = (tensors: Readonly<Record<string, tf.Tensor>>, f: (x: tf.Tensor) => tf.Tensor): Record<string, tf.Tensor> =>
   Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, f(tensor)]));
+
+/** Several networks' specifications as one, each below a prefix: for goldens that hold several state dicts. */
+export const joinedSpecs = (networks: Readonly<Record<string, Pick<Network<never, unknown>, 'specs'>>>): Network<never, unknown>['specs'] =>
+  new Map(Object.entries(networks).flatMap(([prefix, { specs }]) => [...specs].map(([name, spec]) => [`${prefix}.${name}`, spec] as const)));
+
+/** The parameters below a prefix, by their own names; taps still see the whole ones. */
+export const paramsBelow = (params: Params, prefix: string): Params => {
+  const listener = params[tap];
+  return {
+    ...Object.fromEntries(Object.entries(params).filter(([name]) => name.startsWith(`${prefix}.`)).map(([name, value]) => [name.slice(prefix.length + 1), value])),
+    ...(listener && { [tap]: (module: string, value: unknown) => listener(`${prefix}.${module}`, value) }),
+  };
+};
 
 /** The loss is a sum of signed terms and may nearly cancel: its rounding grows with their size, sqrt(sum of squares), not with the sum. */
 const lossLimit = (golden: Golden, limit: number): number => {
