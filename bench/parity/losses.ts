@@ -1,0 +1,5 @@
+/** Goldens of losses, critics and image metrics. */
+import type { Handler } from './golden.ts';
+import { criticHandlers } from './critics.ts';
+
+export const handlers: readonly Handler[] = [...criticHandlers];
