@@ -47,8 +47,9 @@ const at = (path: string, method: string): RunFolder => ({
   dropped: openLog(join(path, 'dropped.jsonl')),
 });
 
-/** As JSON that people read: indented, with a last newline. */
-export const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
+/** As JSON that people read: indented, with a last newline; NaN and infinities, which JSON cannot say, as strings. */
+export const json = (value: unknown): string =>
+  `${JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item), 2)}\n`;
 
 /**
  * Makes a new run folder and points `latest` at it.

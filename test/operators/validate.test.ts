@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { from, lastValueFrom, toArray } from 'rxjs';
+import { describe, expect, it } from 'vitest';
+import { validate } from '../../src/operators/validate.ts';
+import type { Translate } from '../../src/run/method.ts';
+import type { RunFolder } from '../../src/run/runFolder.ts';
+import type { Validation } from '../../src/run/validation.ts';
+import * as tf from '../../src/tf.ts';
+import { leakFree } from '../support.ts';
+import { madeUp } from '../run/heldOut.ts';
+import { withRun } from '../run/support.ts';
+import { letsPass, settled } from './plain.ts';
+
+const context = (folder: RunFolder, steps = 100) => {
+  const lines: string[] = [];
+  return { folder, steps, seed: 7, lines, report: { line: (text: string) => { lines.push(text); }, bar: () => {} } };
+};
+const half: Translate = (source) => tf.mul(source, 0.5);
+
+describe('validate', () => {
+  letsPass(() => validate(context({} as RunFolder), madeUp(2), half, { every: 50 }));
+
+  it('scores on its interval and at the end, beside baselines computed once', leakFree(withRun(async (folder) => {
+    const [run, heldOut] = [context(folder, 5), madeUp(3)];
+    const frames = await lastValueFrom(from([0, 1, 2, 3, 4].map((step) => settled(step))).pipe(validate(run, heldOut, half, { every: 2, batch: 2 }), toArray()));
+    expect(frames.map(({ scores }) => scores !== undefined)).toEqual([false, true, false, true, true]);
+    expect(frames[1]?.metrics).toEqual({ ...settled(1).metrics, 'val.psnr': frames[1]?.scores?.psnr, 'val.ssim': frames[1]?.scores?.ssim });
+    expect(frames[2]?.metrics).toEqual(settled(2).metrics);
+    expect(heldOut.means).toBe(1);
+    const written = JSON.parse(await readFile(join(folder.path, 'validation.json'), 'utf8')) as Validation;
+    expect(written).toMatchObject({ step: 5, images: 3, ...frames[4]?.scores, meanTargetImages: 64 });
+    expect(written.copySource.psnr).toBeGreaterThan(written.psnr);
+    expect(run.lines).toHaveLength(3);
+    expect(run.lines[0]).toMatch(/^step 2: PSNR \d+\.\d\d dB, SSIM 0\.\d{4} on 3 held-out pairs \(copy the source: /);
+  })));
+
+  it('says when there is nothing to validate on', leakFree(withRun(async (folder) => {
+    const run = context(folder, 4);
+    const frames = await lastValueFrom(from([1, 3].map((step) => settled(step))).pipe(validate(run, madeUp(0), half, { every: 2 }), toArray()));
+    expect(frames.map(({ scores }) => scores)).toEqual([undefined, undefined]);
+    expect(run.lines).toEqual(['there are no held-out pairs: nothing was validated']);
+  })));
+
+  it('fails with what the model throws, and frees what it made', leakFree(withRun(async (folder) => {
+    const broken: Translate = (source) => { tf.add(source, 1); throw new Error('boom'); };
+    await expect(lastValueFrom(from([settled(0)]).pipe(validate(context(folder), madeUp(2), broken, { every: 1 })))).rejects.toThrow('boom');
+  })));
+
+  it('refuses options that make no sense', () => {
+    expect(() => validate(context({} as RunFolder), madeUp(1), half, { every: 0.5 })).toThrow('validate: expected every to be a positive integer but received 0.5');
+    expect(() => validate(context({} as RunFolder), madeUp(1), half, { every: 1, batch: 0 })).toThrow('validate: expected batch to be a positive integer but received 0');
+  });
+});
