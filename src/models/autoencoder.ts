@@ -1,6 +1,6 @@
 /** What all autoencoders have in common: a way into latents and a way back, as one network whose parts can be run alone. */
 import * as tf from '../tf.ts';
-import type { Codec } from '../operators/encode.ts';
+import type { Codec } from './codec.ts';
 import { type Net, paramsOf } from './net.ts';
 import { type Layer, type Network, type Scope, buildNetwork } from './network.ts';
 

@@ -1,6 +1,7 @@
 import { from, map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { type Codec, encode, identity } from '../../src/operators/encode.ts';
+import { type Codec, identity } from '../../src/models/codec.ts';
+import { encode } from '../../src/operators/encode.ts';
 import type { Batch } from '../../src/streams/frames.ts';
 import { release } from '../../src/streams/mapTensors.ts';
 import * as tf from '../../src/tf.ts';

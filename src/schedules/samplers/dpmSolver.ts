@@ -61,7 +61,7 @@ export const dpmStep = (from: Level, to: Level, past: readonly Level[], { algori
       : [phi1, phi2, -phi3];
   if (order === 3 && stochastic && diffusersThirdOrder) weights[2] = -phi3 - 1;
   const values = derivatives.reduce<number[]>((sum, derivative, k) => derivative.map((value, j) => (sum[j] ?? 0) + factor * (weights[k] as number) * value), []);
-  const kept = data ? (to.sigma / from.sigma) * Math.exp(-noiseShare * h) : to.alpha / from.alpha;
+  const kept = data ? (to.sigma / from.sigma) * (noiseShare === 0 ? 1 : Math.exp(-noiseShare * h)) : to.alpha / from.alpha;
   const noise = !stochastic ? 0 : data ? to.sigma * Math.sqrt(-Math.expm1(-2 * eta * h)) * sNoise : to.sigma * Math.sqrt(Math.expm1(2 * h)) * sNoise;
   return { x: kept, values, noise };
 };
