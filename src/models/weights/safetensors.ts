@@ -4,7 +4,7 @@
  * @source huggingface/safetensors, "Format"
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { WeightsError } from '../../errors.ts';
@@ -32,19 +32,19 @@ const refuse = (path: string, message: string, cause?: unknown): E.Either<Weight
 const isRecord = (value: unknown): value is Record<string, unknown> => value !== null && typeof value === 'object' && !Array.isArray(value);
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** Files that are not safetensors at all, by their first bytes, and the way out. */
+/** What a file that cannot be parsed really is, by its first bytes, and the way out. */
 const foreign = (head: Uint8Array): string | undefined => {
-  const convert = 'convert it once in Python: safetensors.torch.save_file(torch.load(path, map_location="cpu", weights_only=True), "weights.safetensors")';
-  if (head[0] === 0x50 && head[1] === 0x4b) return `expected safetensors but found a zip archive, as torch.save writes (.pth, .pt, .ckpt, .bin): such pickles can run code and are not read; ${convert}`;
-  if (head[0] === 0x80 && (head[1] as number) <= 5) return `expected safetensors but found a Python pickle (.pth, .pt, .ckpt, .bin): pickles can run code and are not read; ${convert}`;
-  if (new TextDecoder().decode(head).startsWith('version ')) return 'expected safetensors but found a Git LFS pointer: fetch the real file with `git lfs pull`';
+  const convert = 'such files can run code when read, so they are refused; convert it once in Python: safetensors.torch.save_file(torch.load(path, map_location="cpu", weights_only=True), "weights.safetensors")';
+  const [a, b, c, d] = head as unknown as [number, number, number, number];
+  if (a === 0x50 && b === 0x4b && c === 3 && d === 4) return `expected safetensors but found a zip archive, as torch.save writes (.pth, .pt, .ckpt, .bin): ${convert}`;
+  // A pickle begins with its protocol, then a frame (from protocol 4 on) or an opcode of torch.save's older format.
+  if (a === 0x80 && b <= 5 && [0x95, 0x8a, 0x7d, 0x5d, 0x28, 0x63].includes(c)) return `expected safetensors but found a Python pickle (.pth, .pt, .ckpt, .bin): ${convert}`;
+  if (new TextDecoder().decode(head) === 'version ') return 'expected safetensors but found a Git LFS pointer: fetch the real file with `git lfs pull`';
   return undefined;
 };
 
 /** Length of the JSON header, from the first 8 bytes. */
 const headerLength = (path: string, head: Uint8Array, fileSize: number): E.Either<WeightsError, number> => {
-  const stranger = foreign(head);
-  if (stranger !== undefined) return refuse(path, stranger);
   if (fileSize < 8 || head.length < 8) return refuse(path, `expected at least the 8 bytes of a safetensors header length but the file has ${fileSize}`);
   const length = new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
   if (length > BigInt(maxHeader)) return refuse(path, `expected a header of at most ${maxHeader} bytes but its length field says ${length}: not a safetensors file, or a damaged one`);
@@ -110,6 +110,14 @@ export const parseHeader = (path: string, json: Uint8Array, fileSize: number): E
   return fault ? E.left(fault) : E.right({ path, metadata: metadata as Record<string, string>, entries });
 };
 
+const readHeader = async (path: string, file: FileHandle, head: Uint8Array, size: number): Promise<E.Either<WeightsError, Safetensors>> => {
+  const length = headerLength(path, head, size);
+  if (E.isLeft(length)) return length;
+  const json = new Uint8Array(length.right);
+  const { bytesRead } = await file.read(json, 0, length.right, 8);
+  return bytesRead === length.right ? parseHeader(path, json, size) : refuse(path, 'the file shrank while its header was read');
+};
+
 /** Opens a file: reads and checks its header, no data. */
 export const openSafetensors = (path: string): TE.TaskEither<WeightsError, Safetensors> => async () => {
   try {
@@ -118,11 +126,9 @@ export const openSafetensors = (path: string): TE.TaskEither<WeightsError, Safet
       const { size } = await file.stat();
       const head = new Uint8Array(8);
       const { bytesRead } = await file.read(head, 0, 8, 0);
-      const length = headerLength(path, head.subarray(0, bytesRead), size);
-      if (E.isLeft(length)) return length;
-      const json = new Uint8Array(length.right);
-      const read = await file.read(json, 0, length.right, 8);
-      return read.bytesRead === length.right ? parseHeader(path, json, size) : refuse(path, 'the file shrank while its header was read');
+      const fault = foreign(head.subarray(0, bytesRead));
+      const parsed = await readHeader(path, file, head.subarray(0, bytesRead), size);
+      return E.isLeft(parsed) && fault !== undefined ? refuse(path, fault, parsed.left) : parsed;
     } finally {
       await file.close();
     }
