@@ -3,13 +3,13 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import * as runtime from 'onnxruntime-node';
 import { type Dtype, numbersOf } from './value.ts';
 
-/** Where a graph reads or writes one value. */
-export type Place = Readonly<{ buffer: ArrayBufferLike; shape: readonly number[]; dtype: Dtype; size: number }>;
+/** Where a graph reads or writes one value: a memory block, and how to see it. */
+export type Place = Readonly<{ block: number; buffer: ArrayBufferLike; shape: readonly number[]; dtype: Dtype; size: number }>;
 
 /** How sessions are made. */
 export type SessionSettings = Readonly<{ threads: number; profile?: string }>;
 
-const tensorOf = ({ buffer, shape, dtype, size }: Place): Tensor => new runtime.Tensor(dtype as 'float32', numbersOf(dtype, buffer, 0, size) as Float32Array, shape);
+const tensorOf = ({ buffer, shape, dtype, size }: Omit<Place, 'block'>): Tensor => new runtime.Tensor(dtype as 'float32', numbersOf(dtype, buffer, 0, size) as Float32Array, shape);
 
 export class Sessions {
   readonly #sessions = new Map<number, Promise<InferenceSession>>();

@@ -7,7 +7,7 @@ import { kernels, shortcuts } from './kernels/index.ts';
 
 /** @throws EngineError when the runtime cannot be loaded */
 export const startOnnx = async (name: 'onnx-cpu'): Promise<OnnxBackend> => {
-  const executor = await cpuExecutor();
+  const executor = await cpuExecutor(process.env['MILLRACE_WORKER'] === '0' ? { worker: false } : {});
   const backend = new OnnxBackend(name, executor);
   tf.registerBackend(name, () => backend);
   registerKernels(name, kernels, shortcuts);
