@@ -1,4 +1,4 @@
-import { BehaviorSubject, EMPTY, type Observable, type ObservableInput, catchError, concat, concatMap, defer, finalize, from, merge, of, takeUntil, tap } from 'rxjs';
+import { BehaviorSubject, EMPTY, type Observable, type ObservableInput, ReplaySubject, catchError, concat, concatMap, defer, finalize, from, merge, of, takeUntil, tap } from 'rxjs';
 import { DatasetError } from '../errors.ts';
 import { switchAfter } from '../streams/switchAfter.ts';
 import type { FolderChange } from '../streams/watchFolder.ts';
@@ -14,7 +14,7 @@ export type Rescan<D> = Readonly<{
 
 /** What a run of watch mode is told beside its dataset. */
 export type Turn<R> = Readonly<{
-  /** Ends the run cleanly. */
+  /** Ends the run cleanly; repeats itself to late subscribers. */
   stop: Observable<void>;
   /** True while the dataset's folder is gone. */
   gone: Observable<boolean>;
@@ -76,9 +76,10 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, say, st
     }
   }));
   return merge(of(dataset), datasets).pipe(switchAfter((next, asked) => {
-    const over = merge(stop, asked);
+    // A run may be asked to end before it listens.
+    const over = new ReplaySubject<void>(1);
     let isOver = false;
-    const listening = over.subscribe(() => { isOver = true; });
+    const listening = merge(stop, asked).subscribe(() => { isOver = true; over.next(); });
     return train(next, { stop: over, gone, parent }).pipe(
       tap({
         next: (end) => { parent = end; },

@@ -99,6 +99,14 @@ describe('watchRuns', () => {
     helpers.expectObservable(watch(helpers, '---c', { rescan: () => helpers.cold('#') }).ends).toBe('---#');
   }));
 
+  it('tells a run that was not listening yet', marbles((helpers) => {
+    const { cold, hot, expectObservable } = helpers;
+    // The run of dataset 1 makes its folder until frame 4; the change is at frame 2.
+    const train = (dataset: number, { stop }: Turn<string>): Observable<string> => (dataset === 1 ? concat(cold<string>('----|'), NEVER.pipe(takeUntil(stop)), of('ended')) : of('next'));
+    const ends = watchRuns({ root: 'pairs', dataset: 1, changes: hot('--c', changes), rescan: () => of({ dataset: 2, lines: [], differs: true }), train, say: () => {}, stop: NEVER });
+    expectObservable(ends).toBe('----(en)', { e: 'ended', n: 'next' });
+  }));
+
   it('leaves the run at once when it is unsubscribed', marbles((helpers) => {
     const run = helpers.cold('-----');
     const ends = watchRuns({ root: 'pairs', dataset: 1, changes: NEVER, rescan: () => NEVER, train: () => run, say: () => {}, stop: NEVER });
