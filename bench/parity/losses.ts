@@ -1,5 +1,6 @@
 /** Goldens of losses, critics and image metrics. */
 import type { Handler } from './golden.ts';
 import { criticHandlers } from './critics.ts';
+import { similarityHandlers } from './similarity.ts';
 
-export const handlers: readonly Handler[] = [...criticHandlers];
+export const handlers: readonly Handler[] = [...criticHandlers, ...similarityHandlers];

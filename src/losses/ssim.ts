@@ -1,3 +1,4 @@
+import { constantOf } from '../models/tape.ts';
 import * as tf from '../tf.ts';
 import { filtered, gaussianWindow, uniformWindow } from './window.ts';
 
@@ -45,11 +46,15 @@ export const ssimMaps = (x: tf.Tensor4D, y: tf.Tensor4D, options: SsimOptions = 
   const weights = kind === 'gaussian' ? gaussianWindow(window, sigma) : uniformWindow(window);
   const c1 = (k1 * range) ** 2;
   const c2 = (k2 * range) ** 2;
-  const means = filtered(tf.concat([x, y, tf.square(x), tf.square(y), tf.mul(x, y)], 0), weights, borders);
-  const [mx, my, mxx, myy, mxy] = tf.split(means, 5, 0) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+  // Variances as differences of moments keep their digits only around a nearby centre.
+  const centre = constantOf(() => tf.mul(tf.mean(tf.add(x, y), [1, 2], true), 0.5));
+  const [u, v] = [tf.sub<tf.Tensor4D>(x, centre), tf.sub<tf.Tensor4D>(y, centre)];
+  const means = filtered(tf.concat([u, v, tf.square(u), tf.square(v), tf.mul(u, v)], 0), weights, borders);
+  const [mu, mv, muu, mvv, muv] = tf.split(means, 5, 0) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+  const [mx, my] = [tf.add(mu, centre), tf.add(mv, centre)];
   const correction = covariance === 'sample' ? window ** 2 / (window ** 2 - 1) : 1;
-  const varianceSum = tf.mul(tf.sub(tf.add(mxx, myy), tf.add(tf.square(mx), tf.square(my))), correction);
-  const cross = tf.mul(tf.sub(mxy, tf.mul(mx, my)), correction);
+  const varianceSum = tf.mul(tf.sub(tf.add(muu, mvv), tf.add(tf.square(mu), tf.square(mv))), correction);
+  const cross = tf.mul(tf.sub(muv, tf.mul(mu, mv)), correction);
   const contrast = tf.div(tf.add(tf.mul(cross, 2), c2), tf.add(varianceSum, c2)) as tf.Tensor4D;
   const luminance = tf.div(tf.add(tf.mul(tf.mul(mx, my), 2), c1), tf.add(tf.add(tf.square(mx), tf.square(my)), c1));
   return { similarity: tf.mul(luminance, contrast) as tf.Tensor4D, contrast };
