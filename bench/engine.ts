@@ -7,6 +7,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { EngineStats } from '../src/tf.ts';
 import { type Lap, enter } from './engine/contestant.ts';
 import { median } from './engine/median.ts';
 import { enterTorch, torchMissing } from './engine/torch.ts';
@@ -16,14 +17,38 @@ const ours = fileURLToPath(new URL('./engine/ours.ts', import.meta.url));
 
 /** One side's laps in one line. */
 const summary = (laps: readonly Lap[], batch: number) => {
-  const seconds = median(laps.flatMap((lap) => lap.seconds));
+  const all = laps.flatMap((lap) => lap.seconds);
+  const seconds = median(all);
   const last = laps.at(-1) as Lap;
-  return { seconds, imagesPerSecond: batch / seconds, loss: last.loss, peakBytes: last.peakBytes, ...(last.engine && { engine: last.engine }) };
+  return { seconds, fastest: Math.min(...all), imagesPerSecond: batch / seconds, loss: last.loss, peakBytes: last.peakBytes };
+};
+
+/** What our engine did besides running graphs. */
+const overhead = (warmUp: Lap, laps: readonly Lap[]) => {
+  const steps = laps.reduce((n, { seconds }) => n + seconds.length, 0);
+  const total = laps.reduce((sum, { seconds }) => sum + seconds.reduce((a, b) => a + b, 0), 0);
+  const sum = (key: keyof EngineStats): number => laps.reduce((all, { engine }) => all + (engine?.[key] ?? 0), 0);
+  return {
+    /** Graphs compiled while warming up, and after: the latter should be none. */
+    compilations: [warmUp.engine?.compilations ?? 0, sum('compilations')],
+    /** Kernel calls of a step. */
+    kernelCalls: sum('nodes') / steps,
+    /** Share of a step in which no graph runs: user code, TensorFlow.js, recording, matching, uploads. */
+    outsideGraphs: 1 - sum('running') / total,
+    /** Of that, what the engine itself takes to record and to match graphs. */
+    recording: (sum('tracing') + sum('matching') + sum('building')) / total,
+    uploadedBytes: sum('uploaded') / steps,
+    downloadedBytes: sum('downloaded') / steps,
+    /** Most that tensors and results held at once; what the runtime itself holds within a run is not in it. */
+    peakTensorBytes: Math.max(...laps.map(({ engine }) => engine?.peakBytes ?? 0)),
+    /** Seconds from nothing to a session. */
+    compiling: warmUp.engine?.compiling ?? 0,
+  };
 };
 
 const measure = async (name: string, { steps, rounds, warmup, threads, torch }: { steps: number; rounds: number; warmup: number; threads: number; torch: boolean }) => {
   const us = await enter(process.execPath, [ours, name]);
-  await us.lap(warmup);
+  const warmUp = await us.lap(warmup);
   const them = torch ? await enterTorch(name, threads, warmup) : undefined;
   const laps: { us: Lap[]; them: Lap[] } = { us: [], them: [] };
   for (let round = 0; round < rounds; round++) {
@@ -33,7 +58,7 @@ const measure = async (name: string, { steps, rounds, warmup, threads, torch }: 
   await us.leave();
   await them?.leave();
   const { greeting } = us;
-  const millrace = { engine: greeting.version, device: greeting.device, parameters: greeting.parameters, ...summary(laps.us, greeting.batch) };
+  const millrace = { engine: greeting.version, device: greeting.device, parameters: greeting.parameters, ...summary(laps.us, greeting.batch), ...overhead(warmUp, laps.us) };
   if (!them) return { name, batch: greeting.batch, millrace };
   const pytorch = { version: them.greeting.version, setting: them.setting, parameters: them.greeting.parameters, ...summary(laps.them, greeting.batch) };
   return { name, batch: greeting.batch, millrace, pytorch, ratio: millrace.seconds / pytorch.seconds };
@@ -71,5 +96,6 @@ export const main = async (args: readonly string[]): Promise<number> => {
 const line = ({ name, millrace, pytorch, ratio }: Awaited<ReturnType<typeof measure>>): string => [
   name.padEnd(10),
   `${millrace.engine} ${millrace.seconds.toFixed(3)} s/step ${millrace.imagesPerSecond.toFixed(1)}/s peak ${(millrace.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${millrace.loss.toPrecision(4)}`,
+  `compiled ${millrace.compilations.join('+')} outside graphs ${(100 * millrace.outsideGraphs).toFixed(1)} % (recording ${(100 * millrace.recording).toFixed(1)} %)`,
   ...(pytorch ? [`torch (${pytorch.setting}) ${pytorch.seconds.toFixed(3)} s/step peak ${(pytorch.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${pytorch.loss.toPrecision(4)}`, `ratio ${ratio?.toFixed(2)}`] : []),
 ].join('  ');

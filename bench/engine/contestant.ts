@@ -1,6 +1,7 @@
 /** A process that trains on request and says how long it took: ours or the PyTorch twin, spoken to in the same lines. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { EngineStats } from '../../src/tf.ts';
 
 /** What it says of itself before the first request. */
 export type Greeting = Readonly<{ batch: number; parameters: Readonly<Record<string, number>>; version: string; device?: string }>;
@@ -14,7 +15,7 @@ export type Lap = Readonly<{
   /** Most memory the process ever held. */
   peakBytes: number;
   /** What the engine counted over these steps; ours only. */
-  engine?: Readonly<Record<string, number>>;
+  engine?: Readonly<EngineStats>;
 }>;
 
 export type Contestant = Readonly<{

@@ -1,7 +1,7 @@
 /** Our side of a workload: `node bench/engine/ours.ts <workload>` greets, then answers each line `<steps>` with a lap, as the twin does. */
 import { createInterface } from 'node:readline';
 import { lastValueFrom, of } from 'rxjs';
-import { startEngine } from '../../src/tf.ts';
+import { engineStats, resetEngineStats, startEngine } from '../../src/tf.ts';
 import { workloads } from '../workloads/all.ts';
 import { stop } from '../workloads/workload.ts';
 
@@ -17,12 +17,13 @@ let step = 0;
 for await (const request of createInterface({ input: process.stdin })) {
   const seconds: number[] = [];
   let loss = Number.NaN;
+  resetEngineStats();
   for (let i = 0; i < Number(request); i++) {
     const start = performance.now();
     const { metrics } = await lastValueFrom(of(live.frame(step++)).pipe(live.train));
     seconds.push((performance.now() - start) / 1_000);
     loss = metrics[workload.loss] as number;
   }
-  say({ seconds, loss, peakBytes: process.resourceUsage().maxRSS * 1_024 });
+  say({ seconds, loss, peakBytes: process.resourceUsage().maxRSS * 1_024, engine: engineStats() });
 }
 stop(live);

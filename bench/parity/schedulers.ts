@@ -77,7 +77,12 @@ const trajectory = async (golden: Golden, scheduler: Scheduler, args: RunArgumen
 
 /** The training timestep whose level the reference uses: before `set_timesteps` two of its look-ups go by position in a table that runs the other way. */
 const noisingStep = (scheduler: Scheduler, t: number): number => (scheduler.name === 'DPMSolverMultistepScheduler' ? (scheduler.schedule?.betas.length as number) - 1 - t : t);
-const velocityStep = (scheduler: Scheduler, t: number): number => (scheduler.name.startsWith('Euler') ? (scheduler.schedule?.betas.length as number) - 1 - t : t);
+const velocityStep = (scheduler: Scheduler, t: number): number => {
+  if (!scheduler.name.startsWith('Euler')) return t;
+  const { sigma } = scheduler.noising(t);
+  const distances = (scheduler.trainSigmas ?? []).map((tabled) => Math.abs(tabled - sigma));
+  return distances.indexOf(Math.min(...distances));
+};
 
 /** Rows of two images combined with weights per row. */
 const mix = (golden: Golden, weights: readonly (readonly [x0: number, noise: number])[]): Float32Array => {
