@@ -4,6 +4,8 @@
  * Tables hold float32 values, as the published checkpoints were trained with: betas are rounded once, alphas once, products once.
  */
 
+import { linspaceFloat32 } from './float32.ts';
+
 /** The two tables everything else follows from; each has one entry per training timestep. */
 export type VpSchedule = Readonly<{ betas: Float32Array; alphasCumprod: Float32Array }>;
 
@@ -14,21 +16,6 @@ const checkSteps = (name: string, steps: number): void => {
 /** `count` evenly spaced numbers from `from` to `to`, both included; a single one is `from`. */
 export const linspace = (from: number, to: number, count: number): Float64Array =>
   Float64Array.from({ length: count }, (_, i) => (count === 1 ? from : i < count / 2 ? from + ((to - from) / (count - 1)) * i : to - ((to - from) / (count - 1)) * (count - 1 - i)));
-
-/**
- * `linspace` in float32, rounded where PyTorch rounds: every block of eight starts from a rounded base. The published tables were made so, and the
- * last betas of a zero-terminal-SNR schedule, differences of nearly equal products, depend on the last bit.
- */
-export const linspaceFloat32 = (from: number, to: number, count: number): Float32Array => {
-  const f = Math.fround;
-  const [a, b] = [f(from), f(to)];
-  if (count === 1) return Float32Array.of(a);
-  const step = f(f(b - a) / (count - 1));
-  const half = Math.floor(count / 2);
-  const at = (i: number): number => f(i < half ? a + step * i : b - step * (count - 1 - i));
-  const whole = count - (count % 8);
-  return Float32Array.from({ length: count }, (_, i) => (i < whole ? at(i - (i % 8)) + step * (i % 8) : at(i)));
-};
 
 /** Straight from `start` to `end`. @source Ho et al. 2020, arXiv 2006.11239, section 4 */
 export const linearBetas = (steps: number, { start = 1e-4, end = 0.02 }: { start?: number; end?: number } = {}): Float32Array => {

@@ -60,6 +60,18 @@ const noiseFrom = (prediction: Prediction, { alpha, sigma }: Level): Readonly<{ 
   }
 };
 
+/**
+ * Standard deviation of the fresh noise, and the weight of the estimated one. In float32 as the reference has it: for eta 1 from (nearly) pure noise
+ * the weight is the square root of a difference that is nothing but rounding.
+ */
+const spread = (from: Level, to: Level, eta: number): { std: number; direction: number } => {
+  const f = Math.fround;
+  const [abar, before] = [f(from.alpha ** 2), f(to.alpha ** 2)];
+  const variance = f(f(f(1 - before) / f(1 - abar)) * f(1 - f(abar / before)));
+  const std = f(eta * f(Math.sqrt(variance)));
+  return { std, direction: f(Math.sqrt(Math.max(0, f(f(1 - before) - f(std ** 2))))) };
+};
+
 /** @source huggingface/diffusers, scheduling_ddim.py; the noise estimate is not corrected for clipping unless `use_clipped_model_output` */
 export const ddimScheduler = (config: ConfigOf<'DDIMScheduler'>): Scheduler => {
   const name = 'DDIMScheduler';
@@ -75,9 +87,7 @@ export const ddimScheduler = (config: ConfigOf<'DDIMScheduler'>): Scheduler => {
       const timesteps = spaceTimesteps(config.timestep_spacing, count, total, { offset: config.steps_offset });
       const steps = timesteps.map((t): SamplerStep => {
         const [from, to] = [level(t), level(t - Math.floor(total / count))];
-        const variance = (to.sigma ** 2 / from.sigma ** 2) * (1 - from.alpha ** 2 / to.alpha ** 2);
-        const std = eta === 0 ? 0 : eta * Math.sqrt(variance);
-        const direction = Math.sqrt(to.sigma ** 2 - std ** 2);
+        const { std, direction } = spread(from, to, eta);
         const noise = corrected ? { x: 1 / from.sigma, output: 0 } : noiseFrom(config.prediction_type, from);
         return {
           level: from, inputScale: 1, denoised: denoisedFrom(config.prediction_type, from),

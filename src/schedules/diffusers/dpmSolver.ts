@@ -24,7 +24,7 @@ const plainTimesteps = ({ timestep_spacing: spacing, steps_offset: offset, num_t
 const algorithmOf = ({ algorithm_type: type, solver_type: solver, final_sigmas_type, solver_order, prediction_type }: Config): { algorithm: DpmAlgorithm; solverType: 'midpoint' | 'heun' } => {
   const algorithm = type === 'deis' ? 'dpmsolver++' : type;
   const data = algorithm === 'dpmsolver++' || algorithm === 'sde-dpmsolver++';
-  if (!data && final_sigmas_type === 'zero') throw new ConfigError('final_sigmas_type', `${name}: final_sigmas_type: expected sigma_min with algorithm_type ${type} but received zero`);
+  if (type !== 'dpmsolver++' && type !== 'sde-dpmsolver++' && final_sigmas_type === 'zero') throw new ConfigError('final_sigmas_type', `${name}: final_sigmas_type: expected sigma_min with algorithm_type ${type} but received zero`);
   if (!data && prediction_type === 'flow_prediction') throw new ConfigError('prediction_type', `${name}: prediction_type: flow_prediction needs a ++ algorithm but received algorithm_type ${type}`);
   if (algorithm === 'sde-dpmsolver' && solver_order === 3) throw new ConfigError('solver_order', `${name}: solver_order: expected 1 or 2 with algorithm_type sde-dpmsolver but received 3`);
   return { algorithm, solverType: solver === 'heun' ? 'heun' : 'midpoint' };
