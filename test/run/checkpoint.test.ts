@@ -1,6 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readStateDict } from '../../src/models/weights/safetensors.ts';
@@ -8,6 +6,7 @@ import { isPartial } from '../../src/run/atomic.ts';
 import { type CheckpointState, type Manifest, isDiskFull, listCheckpoints, pruneCheckpoints, saveCheckpoint, sha256, verifyCheckpoint } from '../../src/run/checkpoint.ts';
 import { planFiles } from '../../src/run/checkpointPlan.ts';
 import { createRunFolder } from '../../src/run/runFolder.ts';
+import { tinyDisk } from '../resume/tinyDisk.ts';
 import { leakFree } from '../support.ts';
 import { left, right, tinyNets, withNets, withRun } from './support.ts';
 
@@ -101,22 +100,9 @@ describe('listCheckpoints and pruneCheckpoints', () => {
   }));
 });
 
-/** Mounts a file system of 128 KiB, or says why that cannot be done here. */
-const mountTiny = async (): Promise<{ path: string; unmount: () => Promise<void> } | string> => {
-  if (process.platform !== 'linux') return 'needs Linux';
-  const path = await mkdtemp(join(tmpdir(), 'millrace-tiny-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', path], { stdio: 'pipe' });
-  } catch (cause) {
-    await rm(path, { recursive: true });
-    return `cannot mount a tmpfs: ${(cause as Error).message.split('\n')[0]}`;
-  }
-  return { path, unmount: async () => { execFileSync('umount', [path]); await rm(path, { recursive: true }); } };
-};
-
 describe('a full disk', () => {
   it('is named, and leaves the earlier checkpoint intact', async (context) => {
-    const disk = await mountTiny();
+    const disk = await tinyDisk('128k');
     if (typeof disk === 'string') return context.skip(disk);
     try {
       const run = await right(createRunFolder({ root: disk.path, method: 'tiny', config: {}, env: {} }));
@@ -136,7 +122,7 @@ describe('a full disk', () => {
         await right(saveCheckpoint(run, nets, state(2)));
       });
     } finally {
-      await disk.unmount();
+      await disk.remove();
     }
   });
 });
