@@ -161,6 +161,8 @@ export const runPipeline = async <C extends BaseConfig, N extends Nets>(
   const panel = controlPanel();
   const script = process.argv[1] ?? 'pipeline';
   const release = [listenToSignals(panel, report.line), listenToKeys(panel, report.line)];
+  // A paused run waits for nothing but signals, and those do not keep a process alive.
+  const alive = setInterval(() => {}, 2 ** 30);
   try {
     process.exitCode = await runMethod(method, argv, { datasets, report, panel, script });
   } catch (cause) {
@@ -169,6 +171,7 @@ export const runPipeline = async <C extends BaseConfig, N extends Nets>(
     process.stderr.write(`${errorText(cause)}\n`);
     if (cause instanceof RunError) process.stderr.write(`${(await leftBehind(script, cause.end)).join('\n')}\n`);
   } finally {
+    clearInterval(alive);
     for (const stop of release) stop();
     report.end();
   }

@@ -1,5 +1,6 @@
 /** Beginning from other weights than fresh draws: where they are read from, and what of them is taken over. */
 import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { type MillraceError, WeightsError } from '../errors.ts';
@@ -21,7 +22,8 @@ export type FoundWeights = Readonly<{ path: string; nets: Dicts } | { path: stri
  * @param from `ema` prefers the averaged weights of a run
  */
 export const findWeights = (path: string, from: 'ema' | 'weights' = 'ema'): TE.TaskEither<MillraceError, FoundWeights> => async () => {
-  const there = await follow(path);
+  // A file that is no weights file may stand for a link, where the system has none.
+  const there = path.endsWith('.safetensors') ? resolve(path) : await follow(path);
   const info = await stat(there).catch(() => undefined);
   if (info === undefined) return E.left(new WeightsError(path, `${path}: expected a run, a checkpoint or a .safetensors file but found nothing`));
   if (info.isFile()) return TE.map((file: StateDict) => ({ path, file }))(readStateDict(there))();
