@@ -1,0 +1,61 @@
+/** A paired dataset as names: which files belong together and which are held out. Nothing of it is decoded. */
+
+/** One file on the disk, by content. */
+export type FileState = Readonly<{
+  /** Path from the dataset's folder, with forward slashes. */
+  path: string;
+  bytes: number;
+  mtimeMs: number;
+  /** SHA-256 of the content, in hex. */
+  hash: string;
+}>;
+
+/** An image: a whole file, or one half of a side-by-side one. */
+export type ImageFile = FileState & Readonly<{
+  /** Where to read it. */
+  file: string;
+  part: 'whole' | 'left' | 'right';
+}>;
+
+/** What the header of an image says. */
+export type ImageInfo = Readonly<{
+  /** Upright, in pixels. */
+  width: number;
+  height: number;
+  format: string;
+  /** Whether it has 16 bits a channel. */
+  deep: boolean;
+  /** Colour space, depth and whatever else is particular, in words. */
+  kind: string;
+}>;
+
+export type PairFile = Readonly<{
+  /** The stem both files share; unique within its split. */
+  id: string;
+  source: ImageFile;
+  target: ImageFile;
+  /** From `train_prompts.json`, where there is one. */
+  prompt?: string;
+}>;
+
+/** A file that is not used, and why: what was expected and what came. */
+export type Unused = Readonly<{ path: string; why: string }>;
+
+export type Dataset = Readonly<{
+  root: string;
+  /** The layout that was recognised, in words. */
+  layout: string;
+  train: readonly PairFile[];
+  validation: readonly PairFile[];
+  /** Whether a split of the folder, or a share of all pairs chosen by content hash, is held out. */
+  heldOutBy: 'split' | 'hash';
+  unused: readonly Unused[];
+  /** Every file that was looked at, by path. */
+  files: ReadonlyMap<string, FileState>;
+}>;
+
+/** What a dataset is, in lines for a person. */
+export const describeDataset = ({ root, layout, train, validation, heldOutBy, unused }: Dataset): string[] => [
+  `dataset ${root}: ${layout}; ${train.length} pairs to train on, ${validation.length} held out ${heldOutBy === 'split' ? '(a split of the folder)' : '(chosen by content hash)'}`,
+  ...unused.map(({ path, why }) => `unused ${path}: ${why}`),
+];

@@ -1,0 +1,128 @@
+/** Reads a folder into a `Dataset`, and reads it again when it has changed. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { DatasetError } from '../errors.ts';
+import type { Dataset, FileState, ImageFile, PairFile, Unused } from './dataset.ts';
+import { type PathPair, isImagePath, layoutNames, recognise } from './layouts.ts';
+
+/** The share of pairs that is held out where the folder has no split of its own. */
+export const heldOutShare = 0.1;
+
+const filesAtOnce = 16;
+const promptsFile = 'train_prompts.json';
+
+/** Every file below a folder that could matter: images and the prompts; hidden names are passed over, links are followed. */
+const list = async (root: string, folder = '', depth = 0): Promise<string[]> => {
+  const entries = await readdir(join(root, folder), { withFileTypes: true });
+  const found = await Promise.all(entries.filter(({ name }) => !name.startsWith('.')).map(async (entry) => {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    const kind = entry.isSymbolicLink() ? await stat(join(root, path)).catch(() => undefined) : entry;
+    if (kind?.isDirectory()) return depth < 8 ? list(root, path, depth + 1) : [];
+    return kind?.isFile() && (isImagePath(path) || path === promptsFile) ? [path] : [];
+  }));
+  return found.flat();
+};
+
+const hashOf = async (file: string): Promise<string> => {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+};
+
+const inTurns = async <A, B>(items: readonly A[], work: (item: A) => Promise<B>): Promise<B[]> => {
+  const results: B[] = [];
+  for (let at = 0; at < items.length; at += filesAtOnce) results.push(...await Promise.all(items.slice(at, at + filesAtOnce).map(work)));
+  return results;
+};
+
+/** What is on the disk; a file whose size and time are as known is not read again. A file that went away in between is left out. */
+const lookAt = async (root: string, known: ReadonlyMap<string, FileState>): Promise<Map<string, FileState>> => {
+  const paths = (await list(root)).sort();
+  const states = await inTurns(paths, async (path): Promise<FileState | undefined> => {
+    try {
+      const { size, mtimeMs } = await stat(join(root, path));
+      const before = known.get(path);
+      if (before && before.bytes === size && before.mtimeMs === mtimeMs) return before;
+      return { path, bytes: size, mtimeMs, hash: await hashOf(join(root, path)) };
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw cause;
+    }
+  });
+  return new Map(states.flatMap((state) => (state ? [[state.path, state] as const] : [])));
+};
+
+const readPrompts = async (root: string, files: ReadonlyMap<string, FileState>, unused: Unused[]): Promise<Readonly<Record<string, unknown>>> => {
+  if (!files.has(promptsFile)) return {};
+  try {
+    const parsed: unknown = JSON.parse(await readFile(join(root, promptsFile), 'utf8'));
+    if (parsed !== null && typeof parsed === 'object' && !Array.isArray(parsed)) return parsed as Record<string, unknown>;
+    unused.push({ path: promptsFile, why: 'expected an object of file names and prompts' });
+  } catch (cause) {
+    unused.push({ path: promptsFile, why: `expected JSON but received ${(cause as Error).message}` });
+  }
+  return {};
+};
+
+/** Where a pair's content hash puts it, in 0..1: the same whatever else is in the folder. */
+const placeOf = ({ source }: PairFile): number => Number.parseInt(source.hash.slice(0, 8), 16) / 2 ** 32;
+
+/** Holds out the pairs whose hash falls into the share; at least one of several, and never all. */
+const holdOut = (pairs: readonly PairFile[]): Pick<Dataset, 'train' | 'validation'> => {
+  const out = new Set(pairs.filter((pair) => placeOf(pair) < heldOutShare));
+  const byPlace = [...pairs].sort((a, b) => placeOf(a) - placeOf(b));
+  if (out.size === 0 && pairs.length > 1) out.add(byPlace[0] as PairFile);
+  if (out.size === pairs.length && pairs.length > 0) out.delete(byPlace[byPlace.length - 1] as PairFile);
+  return { train: pairs.filter((pair) => !out.has(pair)), validation: pairs.filter((pair) => out.has(pair)) };
+};
+
+const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Promise<Dataset> => {
+  const images = [...files.keys()].filter(isImagePath);
+  if (images.length === 0) throw new DatasetError(root, `${root}: expected image files but found none`);
+  const { found, almost } = recognise(images);
+  if (!found) {
+    const missed = almost.slice(0, 3).map(({ path, why }) => `\n  ${path}: ${why}`).join('');
+    throw new DatasetError(root, `${root}: expected pairs in one of the layouts ${layoutNames.join(' | ')} but found ${images.length} image files that form no pair${missed}`);
+  }
+  const unused = [...found.unused];
+  const prompts = await readPrompts(root, files, unused);
+  const image = (path: string, part: ImageFile['part']): ImageFile => ({ ...files.get(path) as FileState, file: join(root, path), part });
+  const pairOf = ({ id, source, target, sideBySide }: PathPair): PairFile => {
+    const prompt = prompts[source.slice(source.lastIndexOf('/') + 1)];
+    return { id, source: image(source, sideBySide ? 'left' : 'whole'), target: image(target, sideBySide ? 'right' : 'whole'), ...(typeof prompt === 'string' && { prompt }) };
+  };
+  const train = found.pairs.filter(({ split }) => split === 'train').map(pairOf);
+  const others = found.pairs.filter(({ split }) => split !== 'train').map(pairOf);
+  if (train.length === 0) throw new DatasetError(root, `${root}: expected pairs to train on but found only ${others.length} held-out ones (layout ${found.layout})`);
+  const split = others.length > 0;
+  return { root, layout: found.layout, ...(split ? { train, validation: others } : holdOut(train)), heldOutBy: split ? 'split' : 'hash', unused, files };
+};
+
+const lookAndAssemble = (root: string, known: ReadonlyMap<string, FileState>): TE.TaskEither<DatasetError, Dataset> => TE.tryCatch(async () => {
+  const folder = await stat(root).catch((cause: NodeJS.ErrnoException) => {
+    throw new DatasetError(root, `${root}: expected a folder of pairs but ${cause.code === 'ENOENT' ? 'it does not exist' : `it cannot be read: ${cause.message}`}`, cause);
+  });
+  if (!folder.isDirectory()) throw new DatasetError(root, `${root}: expected a folder of pairs but received a file`);
+  return assemble(root, await lookAt(root, known));
+}, (cause) => (cause instanceof DatasetError ? cause : new DatasetError(root, `${root}: cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, cause)));
+
+/**
+ * Finds the pairs of a folder. Order and hold-out depend on names and contents alone.
+ * Fails with a DatasetError when the folder does not exist, is a file, has no images or forms no pair.
+ */
+export const scanDataset = (root: string): TE.TaskEither<DatasetError, Dataset> => lookAndAssemble(root, new Map());
+
+/** How a folder differs from what was known of it; paths from the folder. */
+export type Changes = Readonly<{ dataset: Dataset; added: readonly string[]; changed: readonly string[]; removed: readonly string[] }>;
+
+/** Reads a folder again; only files whose size or time has changed are read. A file that was touched but not changed is no difference. */
+export const rescanDataset = (previous: Dataset): TE.TaskEither<DatasetError, Changes> => TE.map((dataset: Dataset) => ({
+  dataset,
+  added: [...dataset.files.keys()].filter((path) => !previous.files.has(path)),
+  changed: [...dataset.files.values()].filter(({ path, hash }) => { const before = previous.files.get(path); return before !== undefined && before.hash !== hash; }).map(({ path }) => path),
+  removed: [...previous.files.keys()].filter((path) => !dataset.files.has(path)),
+}))(lookAndAssemble(previous.root, previous.files));
