@@ -30,8 +30,14 @@ export type Running = Readonly<{ read: (name: string) => Tensor; write: (name: s
 /** The key under which a `Params` record carries its running buffers; present in the step that trains the network, and nowhere else. */
 export const running: unique symbol = Symbol('running');
 
+/** Runs a named module in another way than calling it, such as recomputing it for the gradient. */
+export type Around = <I extends readonly unknown[], O>(path: string, layer: Layer<I, O>, params: Params, inputs: I) => O;
+
+/** The key under which a `Params` record may carry something that runs modules in another way. */
+export const around: unique symbol = Symbol('around');
+
 /** Parameters by state-dict name. */
-export type Params = Readonly<Record<string, Tensor>> & { readonly [tap]?: Tap; readonly [running]?: Running };
+export type Params = Readonly<Record<string, Tensor>> & { readonly [tap]?: Tap; readonly [running]?: Running; readonly [around]?: Around };
 
 /** Part of a network: a pure function of parameters and inputs. */
 export type Layer<I extends readonly unknown[], O> = (params: Params, ...inputs: I) => O;
@@ -71,7 +77,7 @@ const scopeAt = (path: string, specs: Map<string, ParamSpec>): Scope => {
       return full;
     },
     tapped: (layer) => (params, ...inputs) => {
-      const out = layer(params, ...inputs);
+      const out = params[around] ? params[around](path, layer, params, inputs) : layer(params, ...inputs);
       params[tap]?.(path, out);
       return out;
     },
