@@ -19,7 +19,7 @@ import type { Settled } from '../streams/frames.ts';
  */
 export function report<F extends Settled & Partial<Scored>>(
   run: Pick<RunContext, 'folder' | 'start' | 'steps' | 'report'>, gate: Pick<CreditGate, 'stats'>,
-  { every, width = () => (process.stdout.isTTY ? process.stdout.columns : undefined) }: { every: number; width?: () => number | undefined },
+  { every, width = () => (process.stdout.isTTY ? process.stdout.columns || undefined : undefined) }: { every: number; width?: () => number | undefined },
 ): OperatorFunction<F, F & Logged> {
   checkEvery('report', every);
   return (source) => defer(() => {

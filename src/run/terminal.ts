@@ -22,7 +22,7 @@ export const terminal = (out: Output = process.stdout, { every = 5000, frame = 1
   out.on?.('error', (cause) => { if (cause.code === 'EPIPE') isOpen = false; else throw cause; });
   const write = (text: string): void => { if (isOpen) out.write(text); };
   const draw = (): void => {
-    const text = out.columns !== undefined && bar.length > out.columns ? `${bar.slice(0, out.columns - 1)}…` : bar;
+    const text = out.columns && bar.length > out.columns ? `${bar.slice(0, out.columns - 1)}…` : bar;
     write(out.isTTY ? `\r${text}\x1b[K` : `${text}\n`);
     drawn = bar;
     last = now();
