@@ -1,6 +1,7 @@
 /** Goldens of losses, critics and image metrics. */
 import type { Handler } from './golden.ts';
 import { criticHandlers } from './critics.ts';
+import { seraenaHandlers } from './seraena.ts';
 import { similarityHandlers } from './similarity.ts';
 
-export const handlers: readonly Handler[] = [...criticHandlers, ...similarityHandlers];
+export const handlers: readonly Handler[] = [...criticHandlers, ...similarityHandlers, ...seraenaHandlers];
