@@ -1,0 +1,108 @@
+import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describeDataset } from '../../src/data/dataset.ts';
+import { rescanDataset, scanDataset } from '../../src/data/scan.ts';
+import type { DatasetError } from '../../src/errors.ts';
+
+let root = '';
+beforeEach(async () => { root = await mkdtemp(join(tmpdir(), 'millrace-scan-')); });
+afterEach(async () => { await rm(root, { recursive: true, force: true }); });
+
+const write = async (files: Readonly<Record<string, string>>): Promise<void> => {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(join(root, dirname(path)), { recursive: true });
+    await writeFile(join(root, path), content);
+  }
+};
+const right = async <A>(task: TaskEither<DatasetError, A>): Promise<A> => {
+  const result = await task();
+  if (E.isLeft(result)) throw result.left;
+  return result.right;
+};
+const message = async (path: string): Promise<string> => {
+  const result = await scanDataset(path)();
+  return E.isLeft(result) ? result.left.message : 'no error';
+};
+const many = (count: number, more: Readonly<Record<string, string>> = {}) => ({
+  ...Object.fromEntries(Array.from({ length: count }, (_, i) => [[`source/p${i}.png`, `s${i}`], [`target/p${i}.png`, `t${i}`]]).flat() as [string, string][]), ...more,
+});
+
+describe('scanDataset', () => {
+  it('takes the splits of the folder and its prompts', async () => {
+    await write({ 'train_A/a.png': '1', 'train_B/a.png': '2', 'test_A/b.png': '3', 'test_B/b.png': '4', 'train_prompts.json': '{"a.png": "a red barn"}' });
+    const dataset = await right(scanDataset(root));
+    expect(dataset.train.map(({ id, prompt }) => [id, prompt])).toEqual([['a', 'a red barn']]);
+    expect(dataset.validation.map(({ id }) => id)).toEqual(['b']);
+    expect(dataset.train[0]?.source).toMatchObject({ path: 'train_A/a.png', file: join(root, 'train_A/a.png'), part: 'whole', bytes: 1 });
+    expect(describeDataset(dataset)[0]).toBe(`dataset ${root}: train_A/ train_B/ test_A/ test_B/; 1 pairs to train on, 1 held out (a split of the folder)`);
+  });
+
+  it('halves side-by-side files', async () => {
+    await write({ 'train/a.png': '1' });
+    const { train } = await right(scanDataset(root));
+    expect([train[0]?.source.part, train[0]?.target.part]).toEqual(['left', 'right']);
+  });
+
+  it('holds out a share by content hash, and the same pairs when others are added', async () => {
+    await write(many(60));
+    const before = await right(scanDataset(root));
+    expect(before.heldOutBy).toBe('hash');
+    expect(before.validation.length).toBeGreaterThan(1);
+    expect(before.validation.length).toBeLessThan(15);
+    await write(many(90));
+    const after = await right(scanDataset(root));
+    const ids = after.validation.map(({ id }) => id);
+    for (const { id } of before.validation) expect(ids).toContain(id);
+  });
+
+  it('always keeps something to train on and, of several, something to validate on', async () => {
+    await write(many(1));
+    expect(await right(scanDataset(root))).toMatchObject({ train: [{ id: 'p0' }], validation: [] });
+    await write(many(2));
+    const { train, validation } = await right(scanDataset(root));
+    expect([train.length, validation.length]).toEqual([1, 1]);
+  });
+
+  it('says what is wrong with prompts and goes on', async () => {
+    await write({ 'train_A/a.png': '1', 'train_B/a.png': '2', 'train_prompts.json': '{' });
+    const { unused, train } = await right(scanDataset(root));
+    expect(unused[0]?.why).toMatch(/^expected JSON but received/);
+    expect(train).toHaveLength(1);
+  });
+
+  it('passes over hidden files', async () => {
+    await write({ 'source/a.png': '1', 'target/a.png': '2', 'source/._a.png': 'x', '.trash/source/b.png': 'x' });
+    expect([...(await right(scanDataset(root))).files.keys()]).toEqual(['source/a.png', 'target/a.png']);
+  });
+
+  it('names folder, expectation and finding when there is nothing to use', async () => {
+    expect(await message(join(root, 'none'))).toMatch(/none: expected a folder of pairs but it does not exist/);
+    expect(await message(root)).toMatch(/expected image files but found none/);
+    await write({ 'file.txt': 'x' });
+    expect(await message(join(root, 'file.txt'))).toMatch(/expected a folder of pairs but received a file/);
+    await write({ 'source/a.png': '1', 'target/b.png': '2' });
+    expect(await message(root)).toMatch(/found 2 image files that form no pair\n  source\/a.png: expected its twin target\/a\.\*/);
+    await rm(join(root, 'source'), { recursive: true });
+    await rm(join(root, 'target'), { recursive: true });
+    await write({ 'test_A/a.png': '1', 'test_B/a.png': '2' });
+    expect(await message(root)).toMatch(/expected pairs to train on but found only 1 held-out ones/);
+  });
+});
+
+describe('rescanDataset', () => {
+  it('tells added, changed and removed files apart, and does not count a touch', async () => {
+    await write(many(3));
+    const first = await right(scanDataset(root));
+    await utimes(join(root, 'source/p0.png'), new Date(), new Date(Date.now() + 5000));
+    expect(await right(rescanDataset(first))).toMatchObject({ added: [], changed: [], removed: [] });
+    await write(many(0, { 'source/p1.png': 'other', 'source/new.png': 'n', 'target/new.png': 'n' }));
+    await rm(join(root, 'target/p2.png'));
+    const changes = await right(rescanDataset(first));
+    expect(changes).toMatchObject({ added: ['source/new.png', 'target/new.png'], changed: ['source/p1.png'], removed: ['target/p2.png'] });
+    expect(changes.dataset.unused.map(({ path }) => path)).toEqual(['source/p2.png']);
+  });
+});
