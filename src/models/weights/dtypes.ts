@@ -15,35 +15,12 @@ export const isDtype = (name: unknown): name is Dtype => typeof name === 'string
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
 
-/** The float with `exponentBits` and `mantissaBits` whose bit pattern is `pattern`, IEEE style: subnormals, infinities and NaN. */
-const decodeSmall = (pattern: number, exponentBits: number, mantissaBits: number): number => {
-  const sign = pattern >>> (exponentBits + mantissaBits) ? -1 : 1;
-  const exponent = (pattern >>> mantissaBits) & (2 ** exponentBits - 1);
-  const mantissa = (pattern & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
-  const bias = 2 ** (exponentBits - 1) - 1;
-  if (exponent === 2 ** exponentBits - 1) return mantissa === 0 ? sign * Infinity : NaN;
-  return sign * (exponent === 0 ? mantissa * 2 ** (1 - bias) : (1 + mantissa) * 2 ** (exponent - bias));
-};
-
 /** E4M3 has no infinities: its highest exponent holds numbers, and only all ones is NaN. */
 const decodeE4M3 = (pattern: number): number => {
   if ((pattern & 0x7f) === 0x7f) return NaN;
   const exponent = (pattern >>> 3) & 15;
   const mantissa = (pattern & 7) / 8;
   return (pattern >>> 7 ? -1 : 1) * (exponent === 0 ? mantissa * 2 ** -6 : (1 + mantissa) * 2 ** (exponent - 7));
-};
-
-const tables = new Map<Dtype, Float32Array>();
-
-/** Every value of a format of at most 16 bits, by bit pattern: a look-up is several times faster than the arithmetic. */
-const tableOf = (dtype: Dtype, patterns: number, decode: (pattern: number) => number): Float32Array => {
-  let table = tables.get(dtype);
-  if (!table) tables.set(dtype, table = Float32Array.from({ length: patterns }, (_, pattern) => decode(pattern)));
-  return table;
-};
-
-const lookUp = (codes: Uint16Array | Uint8Array, table: Float32Array, target: Float32Array): void => {
-  for (let i = 0; i < codes.length; i++) target[i] = table[codes[i] as number] as number;
 };
 
 /**
@@ -74,28 +51,11 @@ export const decodeInto = (dtype: Dtype, bytes: Uint8Array<ArrayBuffer>, target:
       for (let i = 0; i < count; i++) words[i] = (codes[i] as number) << 16;
       return;
     }
-    case 'F16': return lookUp(new Uint16Array(buffer, byteOffset, count), tableOf(dtype, 65_536, (pattern) => decodeSmall(pattern, 5, 10)), target);
-    case 'F8_E5M2': return lookUp(bytes, tableOf(dtype, 256, (pattern) => decodeSmall(pattern, 5, 2)), target);
-    case 'F8_E4M3': return lookUp(bytes, tableOf(dtype, 256, decodeE4M3), target);
+    case 'F16': target.set(new Float16Array(buffer, byteOffset, count)); return;
+    // E5M2 is the upper half of a half-precision number.
+    case 'F8_E5M2': target.set(new Float16Array(Uint16Array.from(bytes, (code) => code << 8).buffer)); return;
+    case 'F8_E4M3': for (let i = 0; i < count; i++) target[i] = decodeE4M3(bytes[i] as number); return;
   }
-};
-
-/** Nearest half-precision number, ties to even; beyond 65504 infinity. */
-const encodeF16 = (value: number): number => {
-  single[0] = value;
-  const word = bits[0] as number;
-  const sign = (word >>> 16) & 0x8000;
-  const magnitude = Math.abs(single[0] as number);
-  if (Number.isNaN(magnitude)) return sign | 0x7e00;
-  if (magnitude >= 65_520) return sign | 0x7c00;
-  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude || 2 ** -30)));
-  const step = 2 ** (exponent - 10);
-  const scaled = magnitude / step;
-  const down = Math.floor(scaled);
-  const rest = scaled - down;
-  const units = rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? down + 1 : down;
-  // Below 2^-14 the pattern is the number of steps; a carry out of the mantissa moves into the exponent by itself.
-  return sign | (units < 1024 && exponent === -14 ? units : ((exponent + 14) << 10) + units);
 };
 
 /** Nearest bfloat16, ties to even. */
@@ -110,8 +70,8 @@ const encodeBF16 = (value: number): number => {
 export const encode = (dtype: FloatDtype, values: Float32Array): Uint8Array => {
   if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   if (dtype === 'F64') return new Uint8Array(Float64Array.from(values).buffer);
-  const toCode = dtype === 'F16' ? encodeF16 : encodeBF16;
+  if (dtype === 'F16') return new Uint8Array(Float16Array.from(values).buffer);
   const codes = new Uint16Array(values.length);
-  for (let i = 0; i < values.length; i++) codes[i] = toCode(values[i] as number);
+  for (let i = 0; i < values.length; i++) codes[i] = encodeBF16(values[i] as number);
   return new Uint8Array(codes.buffer);
 };
