@@ -38,9 +38,9 @@ const unwrap = async <L, A>(task: TaskEither<L, A>): Promise<A> => orThrow(await
 const engineLine = ({ name, device, passedOver }: EngineInfo): string =>
   `engine ${name}, ${device}${passedOver.length > 0 ? ` (passed over: ${passedOver.map(({ name, why }) => `${name}: ${why}`).join('; ')})` : ''}`;
 
-/** Counts files that were passed over, and tells each once. */
-export const skippedFiles = (report: Pick<ReportSink, 'line'>): SkippedFiles => {
-  const seen = new Set<string>();
+/** Counts files that were passed over, and tells each once. @param known files that were told of already */
+export const skippedFiles = (report: Pick<ReportSink, 'line'>, known: readonly string[] = []): SkippedFiles => {
+  const seen = new Set(known);
   return {
     get count() { return seen.size; },
     add: (path, why) => {
@@ -99,6 +99,8 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
   const root = resolve(config.data.root);
   const first = await unwrap(datasets.open(root));
   for (const text of datasets.describe(first)) report.line(text);
+  const [bad] = first.unused;
+  if (options.strict && bad) throw new DatasetError(join(root, bad.path), `${join(root, bad.path)}: ${bad.why} (--strict)`);
   if (process.stdin.isTTY) report.line(keysText);
 
   const finish = async (end: RunEnd, skipped: SkippedFiles): Promise<void> => {
@@ -110,7 +112,8 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
     for (const text of await leftBehind(script, end)) report.line(text);
   };
   const train = (dataset: Dataset, begin: Beginning, { stop, gone }: Pick<Turn<RunEnd>, 'stop' | 'gone'>): Observable<RunEnd> => defer(() => {
-    const skipped = skippedFiles(report);
+    const unused = dataset.unused.map(({ path }) => join(dataset.root, path));
+    const skipped = skippedFiles(report, unused);
     const paused = combineLatest([panel.paused, gone]).pipe(map(([held, isGone]) => held || isGone), distinctUntilChanged());
     const control = { paused, sample: panel.sample, save: panel.save, stop };
     return trainRun(method, { config, dataset, engine, out: options.out, begin, control, skippedFiles: skipped, strict: options.strict, report })
@@ -134,7 +137,7 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
   const changes = watchFolder(fileEvents(root, { ignored: (path) => path === own || /(^|[\\/])\./.test(path.slice(root.length)), every: quiet / 2 }), { look: fileStates(), quiet });
   await lastValueFrom(watchRuns({
     root: shownPath(root), dataset: first, changes, say: report.line, stop: panel.stop,
-    rescan: (known, paths) => fromTaskEither(datasets.rescan(known, paths)),
+    rescan: (known) => fromTaskEither(datasets.rescan(known)),
     train: (dataset, turn: Turn<RunEnd>) => defer(async () => (turn.parent ? retrain(turn.parent) : beginning)).pipe(
       concatMap((begin) => train(dataset, begin, turn)),
       // A file that is taken away under a run is no reason to stop watching.

@@ -21,14 +21,14 @@ import { settle } from '../../src/streams/settle.ts';
 import * as tf from '../../src/tf.ts';
 import { type Line, type Point, halfMse, makeLine } from '../operators/line.ts';
 
-type Points = Readonly<{ root: string; files: Readonly<Record<string, string>> }>;
+type Points = Readonly<{ root: string; files: Readonly<Record<string, string>>; unused: readonly never[] }>;
 type Read = Batch & Readonly<{ points: readonly number[] }>;
 type Out = Readonly<{ out: tf.Tensor1D }>;
 
 const readPoints = async (root: string): Promise<Points> => {
   const names = (await readdir(root)).filter((name) => name.endsWith('.txt')).sort();
   if (names.length === 0) throw new DatasetError(root, `${root}: expected points but found none`);
-  return { root, files: Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(root, name), 'utf8')] as const))) };
+  return { root, unused: [], files: Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(root, name), 'utf8')] as const))) };
 };
 const open = (root: string): TE.TaskEither<DatasetError, Points> => TE.tryCatch(() => readPoints(root),
   (cause) => (cause instanceof DatasetError ? cause : new DatasetError(root, `${root}: expected a folder of points but found nothing`, cause)));
