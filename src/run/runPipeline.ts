@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
-import { type Observable, EMPTY, catchError, combineLatest, concatMap, defer, distinctUntilChanged, lastValueFrom, map, of } from 'rxjs';
+import { type Observable, combineLatest, concatMap, defer, distinctUntilChanged, lastValueFrom, map, of } from 'rxjs';
 import type { z } from 'zod';
 import type { Dataset } from '../data/dataset.ts';
 import { ConfigError, DatasetError, DecodeError } from '../errors.ts';
@@ -138,16 +138,13 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
   await lastValueFrom(watchRuns({
     root: shownPath(root), dataset: first, changes, say: report.line, stop: panel.stop,
     rescan: (known) => fromTaskEither(datasets.rescan(known)),
-    train: (dataset, turn: Turn<RunEnd>) => defer(async () => (turn.parent ? retrain(turn.parent) : beginning)).pipe(
-      concatMap((begin) => train(dataset, begin, turn)),
-      // A file that is taken away under a run is no reason to stop watching.
-      catchError((cause: unknown) => {
-        if (!(cause instanceof RunError) || !isDataFault(cause)) throw cause;
-        report.end();
-        report.line(errorText(cause));
-        return cause.end.step > 0 ? [cause.end] : EMPTY;
-      }),
-    ),
+    train: (dataset, turn: Turn<RunEnd>) => defer(async () => (turn.parent ? retrain(turn.parent) : beginning)).pipe(concatMap((begin) => train(dataset, begin, turn))),
+    // A file that is taken away under a run is no reason to stop watching.
+    forgive: (cause) => {
+      if (!(cause instanceof RunError) || !isDataFault(cause)) return undefined;
+      report.end();
+      return { end: cause.end.step > 0 ? cause.end : undefined, why: errorText(cause) };
+    },
   }), { defaultValue: undefined });
   return panel.stopCode ?? 0;
 };

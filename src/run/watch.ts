@@ -31,28 +31,32 @@ export type Turn<R> = Readonly<{
  * @param options.changes settled changes of the folder; see `watchFolder`
  * @param options.rescan reads the folder again, as far as these paths are concerned
  * @param options.train one run; ends soon after its `stop`
- * @param options.say tells a person
  */
-export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, say, stop }: Readonly<{
+export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, forgive, say, stop }: Readonly<{
   root: string;
   dataset: D;
   changes: Observable<FolderChange>;
   rescan: (known: D, paths: readonly string[]) => ObservableInput<Rescan<D>>;
   train: (dataset: D, turn: Turn<R>) => Observable<R>;
+  /** Whether a run failed for want of its files: how it ended then, and watching goes on; undefined lets the failure pass. */
+  forgive: (cause: unknown) => Readonly<{ end: R | undefined; why: string }> | undefined;
   say: (text: string) => void;
   stop: Observable<void>;
 }>): Observable<R> => defer(() => {
   const gone = new BehaviorSubject(false);
   let known = dataset;
   let parent: R | undefined;
+  let isBroken = false;
 
   const look = (paths: readonly string[]): Observable<D> => from(rescan(known, paths)).pipe(
     concatMap((found) => {
       known = found.dataset;
       for (const text of found.lines) say(text);
+      // A run that lost its files is due again with the same dataset.
+      const differs = found.differs || isBroken;
       // The run that is held ends before the hold does: it must not go on with files that are no more.
-      return concat(found.differs ? of(known) : EMPTY, defer(() => {
-        if (!found.differs && gone.value) say(`${root}: the dataset is as it was; going on`);
+      return concat(differs ? of(known) : EMPTY, defer(() => {
+        if (!differs && gone.value) say(`${root}: the dataset is as it was; going on`);
         gone.next(false);
         return EMPTY;
       }));
@@ -79,8 +83,16 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, say, st
     // A run may be asked to end before it listens.
     const over = new ReplaySubject<void>(1);
     let isOver = false;
+    isBroken = false;
     const listening = merge(stop, asked).subscribe(() => { isOver = true; over.next(); });
     return train(next, { stop: over, gone, parent }).pipe(
+      catchError((cause: unknown) => {
+        const forgiven = forgive(cause);
+        if (forgiven === undefined) throw cause;
+        isBroken = true;
+        say(forgiven.why);
+        return forgiven.end === undefined ? EMPTY : of(forgiven.end);
+      }),
       tap({
         next: (end) => { parent = end; },
         complete: () => { if (!isOver) say(`waiting for changes in ${root}`); },

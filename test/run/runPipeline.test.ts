@@ -221,6 +221,22 @@ describe('watch mode', () => {
   }));
 });
 
+describe('watch mode without a folder', () => {
+  it('survives that the folder is deleted under a run', leakFree(async () => {
+    const { lines, panel, code, said } = start('--steps 100000 --delay 5 --watch');
+    await said('run ');
+    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    await rm(points, { recursive: true });
+    await said('the folder is gone; paused until it is back');
+    await mkdir(points);
+    await writeFile(join(points, '1.txt'), '1 3');
+    await said('training on after');
+    panel.requestStop(130);
+    expect(await code).toBe(130);
+    expect(lines.some((text) => text.startsWith('weights from'))).toBe(true);
+  }));
+});
+
 describe('a process', () => {
   const script = fileURLToPath(new URL('linePipeline.ts', import.meta.url));
   const own = fileURLToPath(new URL('../../node_modules/.bin/node', import.meta.url));

@@ -7,6 +7,8 @@ import { type MarbleHelpers, marbles } from '../support.ts';
 
 const changes: Record<string, FolderChange> = { c: { kind: 'changed', paths: ['x.png'] }, d: { kind: 'changed', paths: ['y.png'] }, g: { kind: 'gone' }, b: { kind: 'back' } };
 
+const forgive = (cause: unknown) => (cause instanceof DatasetError ? { end: 'run that lost its files', why: cause.message } : undefined);
+
 /** Watch mode with runs that would go on for `length` and need three more frames to end cleanly; datasets are numbers that count up. */
 const watch = ({ cold, hot, now }: MarbleHelpers, marble: string, {
   length = NEVER, rescan = (known) => of({ dataset: known + 1, lines: [`+${known + 1}`], differs: true }), stop = NEVER,
@@ -19,7 +21,7 @@ const watch = ({ cold, hot, now }: MarbleHelpers, marble: string, {
     const saved = cold('---(e|)', { e: `run ${dataset}` }).pipe(tap((name) => { say(`${name} saved`); }));
     return concat(merge(held, length.pipe(ignoreElements())).pipe(takeUntil(merge(asked, length.pipe(ignoreElements(), (source) => concat(source, of(0)))))), saved);
   });
-  return { said, ends: watchRuns({ root: 'pairs', dataset: 1, changes: hot(marble, changes), rescan, train, say, stop }) };
+  return { said, ends: watchRuns({ root: 'pairs', dataset: 1, changes: hot(marble, changes), rescan, train, forgive, say, stop }) };
 };
 
 describe('watchRuns', () => {
@@ -84,6 +86,17 @@ describe('watchRuns', () => {
     expect(said.slice(1)).toEqual(['5 pairs: expected images but found none; waiting', '11 run 1 saved', '11 train 2 from run 1']);
   }));
 
+  it('trains again, when a run lost its files and the folder comes back as it was', marbles((helpers) => {
+    const lost = helpers.cold('------#', undefined, new DatasetError('x', 'x.png: expected an image but found nothing'));
+    const { said, ends } = watch(helpers, '-----g---b---c----', { length: lost, rescan: (known) => of({ dataset: known, lines: [], differs: false }) });
+    helpers.expectObservable(ends, '^---------------!').toBe('------e---------', { e: 'run that lost its files' });
+    helpers.flush();
+    expect(said).toEqual([
+      '0 train 1 from scratch', '5 pairs: the folder is gone; paused until it is back', '5 1 held', '6 x.png: expected an image but found nothing', '6 waiting for changes in pairs',
+      '9 pairs: the folder is back', '13 train 1 from run that lost its files', '13 1 held',
+    ]);
+  }));
+
   it('ends with the run when it is stopped, and when it waits', marbles((helpers) => {
     const during = watch(helpers, '--------------', { stop: helpers.hot<void>('-----s') });
     helpers.expectObservable(during.ends).toBe('--------(e|)', { e: 'run 1' });
@@ -103,13 +116,13 @@ describe('watchRuns', () => {
     const { cold, hot, expectObservable } = helpers;
     // The run of dataset 1 makes its folder until frame 4; the change is at frame 2.
     const train = (dataset: number, { stop }: Turn<string>): Observable<string> => (dataset === 1 ? concat(cold<string>('----|'), NEVER.pipe(takeUntil(stop)), of('ended')) : of('next'));
-    const ends = watchRuns({ root: 'pairs', dataset: 1, changes: hot('--c', changes), rescan: () => of({ dataset: 2, lines: [], differs: true }), train, say: () => {}, stop: NEVER });
+    const ends = watchRuns({ root: 'pairs', dataset: 1, changes: hot('--c', changes), rescan: () => of({ dataset: 2, lines: [], differs: true }), train, forgive, say: () => {}, stop: NEVER });
     expectObservable(ends).toBe('----(en)', { e: 'ended', n: 'next' });
   }));
 
   it('leaves the run at once when it is unsubscribed', marbles((helpers) => {
     const run = helpers.cold('-----');
-    const ends = watchRuns({ root: 'pairs', dataset: 1, changes: NEVER, rescan: () => NEVER, train: () => run, say: () => {}, stop: NEVER });
+    const ends = watchRuns({ root: 'pairs', dataset: 1, changes: NEVER, rescan: () => NEVER, train: () => run, forgive, say: () => {}, stop: NEVER });
     helpers.expectObservable(ends, '^--!').toBe('-');
     helpers.expectSubscriptions(run.subscriptions).toBe('^--!');
   }));
