@@ -28,33 +28,61 @@ const unknownKey = (key: string, written: string, leaves: readonly Leaf[], other
   return new ConfigError(key, `${written}: unknown ${isFlag ? 'option' : `key ${key}`}${meant} (--help lists all)`);
 };
 
-/** Reads flags into settings. Flags that no leaf has are left in `rest` when `partial`. */
+const isValue = (word: string | undefined): word is string => word !== undefined && (!word.startsWith('-') || /^-[\d.]/.test(word));
+
+/** The leaf a flag means, by short flag or path; `--no-x` means x, and says false. */
+const leafOf = (leaves: readonly Leaf[], name: string): Readonly<{ leaf: Leaf | undefined; isNegated: boolean }> => {
+  const called = (wanted: string): Leaf | undefined => leaves.find(({ flag, path }) => wanted === flag || wanted === path);
+  const leaf = called(name);
+  if (leaf !== undefined || !name.startsWith('no-')) return { leaf, isNegated: false };
+  return { leaf: called(name.slice('no-'.length)), isNegated: true };
+};
+
+/** What a flag means when it stands alone; undefined when it cannot. */
+const bareOf = ({ bare, schema }: Leaf): string | undefined => bare ?? (typeof coerce(schema, 'true') === 'boolean' ? 'true' : undefined);
+
+const readSet = (text: string, leaves: readonly Leaf[]): Setting => {
+  const equals = text.indexOf('=');
+  const [example] = leaves;
+  if (equals < 1) throw new ConfigError(text, `--set ${text}: expected path=value, such as ${example?.path ?? 'seed'}=${JSON.stringify(example?.initial) ?? 1}`);
+  const path = text.slice(0, equals).trim();
+  return { path: leaves.find(({ flag }) => flag === path)?.path ?? path, text: text.slice(equals + 1), written: '--set' };
+};
+
+/**
+ * Reads flags into settings.
+ * @param partial leaves flags that no leaf has in `rest`, and `--set` too
+ */
 const readFlags = (leaves: readonly Leaf[], argv: readonly string[], partial: boolean, others: readonly string[]): Readonly<{ settings: Setting[]; rest: string[] }> => {
   const settings: Setting[] = [];
   const rest: string[] = [];
-  const isValue = (word: string | undefined): word is string => word !== undefined && (!word.startsWith('-') || /^-[\d.]/.test(word));
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] as string;
     const [, name, , inline] = /^--([^=]+)(=(.*))?$/s.exec(word) ?? [];
-    const own = name === 'set' && !partial;
-    const negated = name?.startsWith('no-') ? leaves.find(({ flag, path }) => name === `no-${flag}` || name === `no-${path}`) : undefined;
-    const leaf = leaves.find(({ flag, path }) => name !== undefined && (name === flag || name === path)) ?? negated;
+    const { leaf, isNegated } = name === undefined ? { leaf: undefined, isNegated: false } : leafOf(leaves, name);
     if (partial && leaf === undefined) { rest.push(word); continue; }
     if (name === undefined) throw new ConfigError(word, `${word}: expected an option such as --${leaves.find(({ flag }) => flag)?.flag ?? 'help'} (--help lists all)`);
-    if (negated && leaf === negated && inline === undefined) { settings.push({ path: negated.path, text: 'false', written: word }); continue; }
-    if (leaf === undefined && !own && (inline === undefined || !name.includes('.'))) throw unknownKey(name, `--${name}`, leaves, others);
     const next = argv[i + 1];
-    const bare = leaf?.bare ?? (leaf && typeof coerce(leaf.schema, 'true') === 'boolean' ? 'true' : undefined);
-    // A flag that can stand alone takes the next word only where it would be a value of it.
-    const takesNext = inline === undefined && isValue(next) && (bare === undefined || (leaf && z.safeParse(leaf.schema, coerce(leaf.schema, next)).success));
+    if (leaf === undefined && name === 'set') {
+      if (inline === undefined && !isValue(next)) throw new ConfigError(name, '--set: expected path=value but received nothing');
+      settings.push(readSet(inline ?? next as string, leaves));
+      if (inline === undefined) i++;
+      continue;
+    }
+    if (leaf === undefined) {
+      // A dotted name may be a key below a leaf that is a record; `apply` knows.
+      if (inline === undefined || !name.includes('.')) throw unknownKey(name, `--${name}`, leaves, others);
+      settings.push({ path: name, text: inline, written: `--${name}` });
+      continue;
+    }
+    if (isNegated) { settings.push({ path: leaf.path, text: 'false', written: word }); continue; }
+    const bare = bareOf(leaf);
+    // A flag that can stand alone takes the next word only where that is a value of it.
+    const takesNext = inline === undefined && isValue(next) && (bare === undefined || z.safeParse(leaf.schema, coerce(leaf.schema, next)).success);
     const text = inline ?? (takesNext ? next : bare);
-    if (text === undefined) throw new ConfigError(name, `--${name}: expected ${own ? 'path=value' : leaf?.expected ?? 'a value'} but received nothing`);
+    if (text === undefined) throw new ConfigError(name, `--${name}: expected ${leaf.expected} but received nothing`);
     if (takesNext) i++;
-    if (!own) { settings.push({ path: leaf?.path ?? name, text, written: `--${name}` }); continue; }
-    const equals = text.indexOf('=');
-    if (equals < 1) throw new ConfigError(text, `--set ${text}: expected path=value, such as ${leaves[0]?.path ?? 'seed'}=${JSON.stringify(leaves[0]?.initial) ?? 1}`);
-    const path = text.slice(0, equals).trim();
-    settings.push({ path: leaves.find(({ flag }) => flag === path)?.path ?? path, text: text.slice(equals + 1), written: '--set' });
+    settings.push({ path: leaf.path, text, written: `--${name}` });
   }
   return { settings, rest };
 };
