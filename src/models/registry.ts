@@ -11,6 +11,10 @@ const builders: Readonly<Record<string, () => Promise<Builder>>> = {
   UNet2DModel: async () => (await import('./unet2d.ts')).unet2d as unknown as Builder,
   UNet2DConditionModel: async () => (await import('./unet2dCondition.ts')).unet2dCondition as unknown as Builder,
   ControlNetModel: async () => (await import('./controlNet.ts')).controlNet as unknown as Builder,
+  DiTTransformer2DModel: async () => (await import('./dit.ts')).dit as unknown as Builder,
+  SD3Transformer2DModel: async () => (await import('./sd3.ts')).sd3 as unknown as Builder,
+  FluxTransformer2DModel: async () => (await import('./flux.ts')).flux as unknown as Builder,
+  SanaTransformer2DModel: async () => (await import('./sana.ts')).sana as unknown as Builder,
 };
 
 /** Classes that can be built. */
