@@ -1,5 +1,6 @@
 /** Embeddings of timesteps and labels. */
 import * as tf from '../../tf.ts';
+import { expFloat32 } from '../../schedules/float32.ts';
 import { gaussian } from '../init.ts';
 import { type Layer, type Scope, param } from '../network.ts';
 import { linear } from '../nn.ts';
@@ -14,7 +15,8 @@ import { type ActivationName, activation } from './activation.ts';
  */
 export const sinusoids = (t: tf.Tensor, width: number, { cosFirst = true, freqShift = 0, scale = 1, maxPeriod = 10_000 }: { cosFirst?: boolean; freqShift?: number; scale?: number; maxPeriod?: number } = {}): tf.Tensor2D => {
   const half = Math.floor(width / 2);
-  const frequencies = Float32Array.from({ length: half }, (_, k) => Math.exp(-Math.log(maxPeriod) * k / (half - freqShift)));
+  // In single precision throughout: times reach a thousand, which magnifies a last bit.
+  const frequencies = Float32Array.from({ length: half }, (_, k) => expFloat32(Math.fround(Math.fround(-Math.log(maxPeriod)) * k) / (half - freqShift)));
   const phase = tf.mul(tf.mul(tf.reshape(t, [-1, 1]), tf.tensor2d(frequencies, [1, half])), scale);
   const waves = cosFirst ? [tf.cos(phase), tf.sin(phase)] : [tf.sin(phase), tf.cos(phase)];
   return tf.concat(width % 2 === 1 ? [...waves, tf.zeros([t.size, 1])] : waves, 1) as tf.Tensor2D;
