@@ -4,7 +4,7 @@ import type { StateDict } from '../../src/models/net.ts';
 import { type Network, type Params, tap } from '../../src/models/network.ts';
 import { checkStateDict } from '../../src/models/weights/report.ts';
 import * as tf from '../../src/tf.ts';
-import { type Comparison, type Golden, tensorOf, toNchw, toNhwc, toleranceOf } from './golden.ts';
+import { type Comparison, type Golden, ruleWeights, tensorOf, toNchw, toNhwc, toleranceOf } from './golden.ts';
 
 /** max|a - b| / max(1e-6, max|b|); infinite when the sizes differ or a value is not a number. */
 export const relativeError = (ours: ArrayLike<number>, theirs: ArrayLike<number>): number => {
@@ -42,6 +42,11 @@ const flattened = (path: string, value: unknown): [string, tf.Tensor][] => {
 /** A state dict as tensors. Call inside a tidy. */
 export const paramsFrom = (weights: StateDict): Params => Object.fromEntries(Object.entries(weights).map(([name, { shape, data }]) => [name, tf.tensor(data, [...shape], 'float32')]));
 
+const weightsOf = ({ manifest, weights }: Golden, { specs }: Pick<Network<never, unknown>, 'specs'>): StateDict => {
+  const rule = manifest['generated_weights'] as Parameters<typeof ruleWeights>[1] | undefined;
+  return rule ? ruleWeights(specs, rule) : weights;
+};
+
 /**
  * Runs a network on a golden: weights are loaded strictly; outputs, every `mid.*` and every `grad.*` the golden has are compared.
  * @param network built from the golden's configuration
@@ -52,7 +57,7 @@ export const paramsFrom = (weights: StateDict): Params => Object.fromEntries(Obj
  * @param options.more further leaves whose `grad.param.*` the golden has, such as LoRA matrices
  */
 export const compareNetwork = async (golden: Golden, network: Pick<Network<never, unknown>, 'name' | 'specs'>, forward: (params: Params, inputs: Readonly<Record<string, tf.Tensor>>) => Readonly<Record<string, tf.Tensor>>, {
-  weights = golden.weights, limits = {}, layout = 'nhwc', more = {},
+  weights = weightsOf(golden, network), limits = {}, layout = 'nhwc', more = {},
 }: { weights?: StateDict; limits?: Readonly<Record<string, number>>; layout?: 'nhwc' | 'asIs'; more?: StateDict } = {}): Promise<Comparison[]> => {
   checkStateDict(network, weights);
   const { io } = golden;

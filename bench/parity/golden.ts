@@ -3,6 +3,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import type { StateDict } from '../../src/models/net.ts';
+import type { Network } from '../../src/models/network.ts';
 import { readStateDict } from '../../src/models/weights/safetensors.ts';
 import * as tf from '../../src/tf.ts';
 
@@ -90,15 +91,42 @@ export const toleranceOf = ({ manifest }: Pick<Golden, 'manifest'>, name: string
   return typeof value === 'number' ? value : fallback;
 };
 
+type Generator = (k: number, seed: number) => () => number;
+
+/** Numbers in [-1, 1) for tensor number `k`, by a linear congruential generator. */
+const generator: Generator = (k, seed) => {
+  let x = (k * 7919 + seed) >>> 0;
+  return () => {
+    x = (Math.imul(1_664_525, x) + 1_013_904_223) >>> 0;
+    return (x / 2 ** 32 - 0.5) * 2;
+  };
+};
+
+/**
+ * Weights of goldens that store none (`generated_weights` in the manifest): tensor number k is the k-th in order of name. Gains are about 1, other vectors
+ * small, the rest scaled by the root of its inputs. Integers, such as counts of batches, are zero.
+ * @throws TypeError when the network has another number of tensors than the reference
+ */
+export const ruleWeights = (specs: Network<never, unknown>['specs'], { seed, tensors }: Readonly<{ seed: number; tensors: number }>): StateDict => {
+  const names = [...specs.keys()].sort();
+  if (names.length !== tensors) throw new TypeError(`expected ${tensors} tensors but the network has ${names.length}`);
+  return Object.fromEntries(names.map((name, k) => {
+    const { shape } = specs.get(name) as { shape: readonly number[] };
+    const next = generator(k, seed);
+    const size = shape.reduce((product, n) => product * n, 1);
+    const scale = shape.length > 1 ? 1.2 / Math.sqrt(size / (shape[0] as number)) : shape.length === 1 && /\.(weight|running_var)$/.test(name) ? 0.1 : 0.05;
+    const mean = shape.length === 1 && scale === 0.1 ? 1 : 0;
+    const data = name.endsWith('.num_batches_tracked') ? new Float32Array(size) : Float32Array.from({ length: size }, () => mean + next() * scale);
+    return [name, { shape, data }];
+  }));
+};
+
 /**
  * Weights that are too large to store, from the generator the manifest names.
  * @param order name, shape and scale of each tensor, as `weight_order` lists them
  */
 export const generatedWeights = (order: readonly Readonly<{ name: string; shape: readonly number[]; scale: number }>[], seed: number): StateDict => Object.fromEntries(order.map(({ name, shape, scale }, k) => {
-  let x = (k * 7919 + seed) >>> 0;
-  const data = Float32Array.from({ length: shape.reduce((product, n) => product * n, 1) }, () => {
-    x = (Math.imul(1_664_525, x) + 1_013_904_223) >>> 0;
-    return (x / 2 ** 32 - 0.5) * 2 * scale;
-  });
+  const next = generator(k, seed);
+  const data = Float32Array.from({ length: shape.reduce((product, n) => product * n, 1) }, () => next() * scale);
   return [name, { shape, data }];
 }));
