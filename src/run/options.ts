@@ -1,5 +1,8 @@
 /** Option groups that methods share. A pipeline file gives the numbers, these say what they mean: the head of the file stays one object of defaults. */
 import { z } from 'zod';
+import { adamw } from '../optim/adamw.ts';
+import { cosine } from '../optim/learningRate.ts';
+import type { LearningRate, Optimizer } from '../optim/optimizer.ts';
 
 const share = (value: number, text: string) => z.number().min(0).max(1).default(value).describe(text);
 const count = (value: number, text: string) => z.number().int().min(1).default(value).describe(text);
@@ -49,3 +52,12 @@ export const trackOptions = (given: { halfLife: number; logEvery: number; sample
   saveEvery: count(given.saveEvery, 'steps between checkpoints'),
   keep: count(given.keep, 'newest checkpoints that are kept, beside the best'),
 });
+
+/** AdamW with a group of `optimOptions`. */
+export const optimizerOf = ({ beta1, beta2, weightDecay, amsgrad }: z.output<ReturnType<typeof optimOptions>>): Optimizer => adamw({ beta1, beta2, weightDecay, amsgrad });
+
+/** Linear warm-up and cosine decay to 0 over the updates that `steps` steps make. */
+export const rateOf = ({ lr, warmUp, accumulate }: z.output<ReturnType<typeof optimOptions>>, steps: number): LearningRate => {
+  const updates = Math.max(1, Math.ceil(steps / accumulate));
+  return cosine(lr, { warmUp: Math.min(warmUp, updates), steps: updates });
+};

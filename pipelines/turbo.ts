@@ -1,0 +1,80 @@
+/**
+ * pix2pix-turbo on one paired folder: a one-step generator with near-zero skips, trained with L2, a perceptual term where its weights are given, and a
+ * critic that sees past fakes beside new ones.
+ * Run: node pipelines/turbo.ts [--data fixtures/splats] [--steps 400] [--watch] [--set loss.gan=0]
+ * @source Parmar et al. 2024, arXiv 2403.12036, at the scale of a few hundred pairs: every part is trained from scratch, in pixel space
+ */
+import { pipe } from 'rxjs';
+import { z } from 'zod';
+import { smoothed } from '../src/losses/adversarial.ts';
+import { mse } from '../src/losses/mse.ts';
+import { weighted } from '../src/losses/objective.ts';
+import { identity } from '../src/models/codec.ts';
+import { applyNet, makeNet } from '../src/models/net.ts';
+import { patchCritic } from '../src/models/patchCritic.ts';
+import { replayBuffer } from '../src/models/replayBuffer.ts';
+import { turboGenerator } from '../src/models/turbo.ts';
+import { addNoise } from '../src/operators/addNoise.ts';
+import { backward } from '../src/operators/backward.ts';
+import { ema } from '../src/operators/ema.ts';
+import { encode } from '../src/operators/encode.ts';
+import { replay } from '../src/operators/replay.ts';
+import { fold, seeded } from '../src/random.ts';
+import type { Method } from '../src/run/method.ts';
+import { augmentOptions, dataOptions, feedOptions, optimOptions, optimizerOf, rateOf, trackOptions } from '../src/run/options.ts';
+import { runPipeline } from '../src/run/runPipeline.ts';
+import { observe, pairsOf } from '../src/run/stages.ts';
+import { settle } from '../src/streams/settle.ts';
+import * as tf from '../src/tf.ts';
+
+const schema = z.object({
+  data: dataOptions({ root: 'fixtures/splats', size: 96, batch: 4 }),
+  feed: feedOptions({ credits: 3, workers: 2, cache: '512MB' }),
+  augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 1, flip: 0.5, hue: 0, saturation: 0 }),
+  generator: z.object({ base: z.int().default(16), multipliers: z.array(z.int()).default([1, 2, 4]), depth: z.int().default(1), gamma: z.number().min(0).max(1).default(1).describe('smallest share of the source in the noise mix; 1 is deterministic') }),
+  critic: z.object({ base: z.int().default(24), layers: z.int().default(2), history: z.int().default(64).describe('past fakes that the critic is shown again') }),
+  loss: z.object({ l2: z.number().default(1), gan: z.number().default(0.005) }),
+  optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
+  track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
+  steps: z.int().min(1).default(400).describe('training steps').meta({ flag: 'steps' }),
+  seed: z.int().min(0).default(0).describe('every random draw follows from it').meta({ flag: 'seed' }),
+});
+type Config = z.output<typeof schema>;
+
+const nets = ({ data, generator, critic, optim, seed, steps }: Config, given: Parameters<Method<Config, never>['nets']>[1] = {}) => {
+  const trained = { optimizer: optimizerOf(optim), lr: rateOf(optim, steps), accumulate: optim.accumulate };
+  return {
+    generator: makeNet(turboGenerator({ channels: 3, groups: 8, skipInit: 1e-5, residual: true, ...generator }), { ...trained, key: fold(seeded(seed), 'generator'), shadow: true, given: given.generator }),
+    critic: makeNet(patchCritic({ base: critic.base, layers: critic.layers, norm: 'group' }), { ...trained, key: fold(seeded(seed), 'critic'), given: given.critic }),
+    history: replayBuffer({ capacity: critic.history, shapes: { fake: [data.size, data.size, 3] } }),
+  };
+};
+
+export const turbo: Method<Config, ReturnType<typeof nets>> = {
+  name: 'turbo',
+  summary: 'one-step generator with near-zero skips, L2 and a critic (pix2pix-turbo)',
+  schema,
+  nets,
+  train: (config, run, { generator, critic, history }) => {
+    const { loss, optim: { clip }, track } = config;
+    const key = seeded(run.seed);
+    const gate = run.gate(config.feed.credits);
+    const gan = smoothed({ real: 0.8 });
+    const learn = pipe(
+      encode(identity),                                                                  // + sourceLatent, targetLatent
+      addNoise({ gamma: [config.generator.gamma, 1], key }),                              // + r, noisy
+      backward(generator, (net, { noisy, r }) => ({ fake: net(noisy, r) }), weighted({    // + fake
+        l2: [loss.l2, ({ fake, target }) => mse(fake, target)],
+        gan: [loss.gan, ({ fake }) => gan.generator({ fakeLogits: applyNet(critic)(fake) })],
+      }), { clip }),
+      replay(history, ({ fake }) => ({ fake }), { key }),                                // + replayed: new fakes mixed with past ones
+      backward(critic, (net, { target, replayed }) => ({ realLogits: net(target), fakeLogits: net(replayed.fake) }), weighted({ gan: [1, gan.critic] }), { clip }),
+      ema(generator, track),
+    );
+    return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle())), observe(run, gate, config, { generator, critic, history }, turbo.translate({ generator, critic, history }, config)), gate.settle());
+  },
+  translate: ({ generator }) => (source) => applyNet(generator, 'shadow')(source, tf.ones([source.shape[0], 1, 1, 1])),
+  multipleOf: ({ generator }) => 2 ** (generator.multipliers.length - 1),
+};
+
+if (import.meta.main) await runPipeline(turbo);
