@@ -4,6 +4,7 @@ import type { RunContext, Translate } from '../run/method.ts';
 import { checkEvery, isDue, writeOrTell } from '../run/observed.ts';
 import { renderStrip } from '../run/strip.ts';
 import { type HeldOut, heldOutKey, translateImages } from '../run/validation.ts';
+import { failAs } from '../streams/failAs.ts';
 import type { Batch } from '../streams/frames.ts';
 
 /** Eight digits, so that files sort by step. */
@@ -38,7 +39,7 @@ export function sample<F extends Batch>(run: Pick<RunContext, 'folder' | 'seed' 
     return using(() => run.control.sample.subscribe(() => { asked = true; }), () => source.pipe(concatMap((frame) => {
       if (!asked && !isDue(frame.step, every, run.steps)) return of(frame);
       asked = false;
-      return from(draw(frame));
+      return from(draw(frame)).pipe(failAs('sample', frame));
     })));
   });
 }

@@ -4,6 +4,7 @@ import type { RunContext, Translate } from '../run/method.ts';
 import { type Scored, checkEvery, isDue, writeOrTell } from '../run/observed.ts';
 import { json } from '../run/runFolder.ts';
 import { type HeldOut, type Validation, scoreBaselines, scoreModel } from '../run/validation.ts';
+import { failAs } from '../streams/failAs.ts';
 import type { Settled } from '../streams/frames.ts';
 
 /**
@@ -38,6 +39,6 @@ export function validate<F extends Settled>(run: Pick<RunContext, 'folder' | 'se
         copySource.psnr.toFixed(2)} dB, ${copySource.ssim.toFixed(4)}; mean target: ${meanTarget.psnr.toFixed(2)} dB, ${meanTarget.ssim.toFixed(4)})`);
       return { ...frame, metrics: { ...frame.metrics, 'val.psnr': scores.psnr, 'val.ssim': scores.ssim }, scores };
     };
-    return source.pipe(concatMap((frame) => (isDue(frame.step, every, run.steps) ? from(score(frame)) : of({ ...frame, scores: undefined }))));
+    return source.pipe(concatMap((frame) => (isDue(frame.step, every, run.steps) ? from(score(frame)).pipe(failAs('validate', frame)) : of({ ...frame, scores: undefined }))));
   });
 }
