@@ -56,7 +56,7 @@ export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment
  * @param resources what checkpoints save @param translate the model with its averaged weights
  */
 export const observe = (run: RunContext, gate: CreditGate, { data, track }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate): OperatorFunction<Settled, Settled> => {
-  const heldOut = heldOutOf(run, data.size);
+  const heldOut = heldOutOf(run, { size: data.size });
   return gate.stage('disk', pipe(
     guard<Settled>(run),
     validate(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
