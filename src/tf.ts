@@ -2,6 +2,7 @@
  * The only door to TensorFlow.js. Everything else imports tensors from here, so that which executor runs them is decided in one place.
  */
 import * as tf from '@tensorflow/tfjs';
+import { type ExecutorName, executors, forcedExecutor, startNodeGpu, whyNot } from './engine/choose.ts';
 import { EngineError } from './errors.ts';
 
 export * from '@tensorflow/tfjs';
@@ -23,20 +24,43 @@ type Lazy = { flush: () => Promise<void>; writing: boolean };
 let lazy: Lazy | undefined;
 let started: Promise<EngineInfo> | undefined;
 
+/** Starts one executor; resolves to its device in words. */
+const begin = async (name: ExecutorName): Promise<string> => {
+  if (name === 'node-gpu') return startNodeGpu(tf.setBackend);
+  if (name === 'cpu') {
+    await tf.setBackend('cpu');
+    // At its first use it would recommend tfjs-node, which runs on fewer machines than what was passed over for it here.
+    Object.assign(tf.backend(), { firstUse: false });
+    return 'pure JavaScript';
+  }
+  const { MILLRACE_WORKER: worker, MILLRACE_THREADS: threads, MILLRACE_PROFILE: profile } = process.env;
+  const { startOnnx } = await import('./engine/onnx/start.ts');
+  const backend = await startOnnx(name, { ...(worker === '0' && { worker: false }), ...(threads && { threads: Number(threads) }), ...(profile && { profile }) });
+  lazy = backend;
+  return backend.executor.device;
+};
+
+const wayOut = (name: ExecutorName): string => (name === 'node-gpu' ? 'install @tensorflow/tfjs-node-gpu where CUDA is, or leave MILLRACE_BACKEND unset'
+  : name === 'onnx-webgpu' ? 'it needs a GPU with a Vulkan, Metal or Direct3D 12 driver; leave MILLRACE_BACKEND unset to run without one'
+    : 'check that onnxruntime-node is installed for this platform, or use MILLRACE_BACKEND=cpu');
+
 const start = async (): Promise<EngineInfo> => {
   const { registerGradients } = await import('./engine/gradients.ts');
   registerGradients();
-  const forced = process.env['MILLRACE_BACKEND'] ?? '';
-  if (forced === 'onnx-cpu' || forced === '') {
-    const { startOnnx } = await import('./engine/onnx/start.ts');
-    const backend = await startOnnx('onnx-cpu');
-    lazy = backend;
-    return { name: 'onnx-cpu', device: backend.executor.device, passedOver: [] };
+  const forced = forcedExecutor(process.env['MILLRACE_BACKEND']);
+  const passedOver: { name: string; why: string }[] = [];
+  for (const name of forced ? [forced] : executors) {
+    try {
+      const why = forced ? undefined : whyNot(name);
+      if (why !== undefined) { passedOver.push({ name, why }); continue; }
+      return { name, device: await begin(name), passedOver };
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message.split('\n')[0] as string : String(cause);
+      if (forced) throw new EngineError(name, `MILLRACE_BACKEND=${name} cannot start: ${why}; ${wayOut(name)}`, cause);
+      passedOver.push({ name, why });
+    }
   }
-  if (forced !== 'cpu') throw new EngineError(forced, `MILLRACE_BACKEND=${forced} is not known; use node-gpu, onnx-webgpu, onnx-cpu or cpu`);
-  await tf.setBackend('cpu');
-  await tf.ready();
-  return { name: 'cpu', device: 'pure JavaScript', passedOver: [] };
+  throw new EngineError('engine', `no executor can start: ${passedOver.map(({ name, why }) => `${name}: ${why}`).join('; ')}`);
 };
 
 /**

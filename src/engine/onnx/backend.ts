@@ -114,7 +114,7 @@ export class OnnxBackend extends tf.KernelBackend {
   override floatPrecision(): 32 { return 32; }
   override epsilon(): number { return 1e-7; }
   override timerAvailable(): boolean { return false; }
-  override dispose(): void { this.executor.dispose(); }
+  override dispose(): void { void this.executor.dispose(); }
 
   override readSync(dataId: object): tf.backend_util.BackendValues {
     const value = this.held(dataId);
@@ -211,7 +211,7 @@ export class OnnxBackend extends tf.KernelBackend {
     if (failed) return this.#failed(results, failed.failure);
     if (fresh) {
       stats.compilations++;
-      this.executor.compile(plan.id, plan.model as Uint8Array);
+      this.executor.compile(plan.id, plan.model as Uint8Array, results.map(({ spec }) => spec));
       plan.model = undefined;
     }
     const asked = performance.now();

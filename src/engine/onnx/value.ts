@@ -39,6 +39,8 @@ export type Stored = {
   /** Downloads that are waiting for it. */
   pins: number;
   freed: boolean;
+  /** Whether the thread that runs graphs has been told of its memory. */
+  known: boolean;
 };
 
 /** One kernel call that was recorded. */

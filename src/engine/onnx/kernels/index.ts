@@ -1,12 +1,24 @@
 /** All kernels of the lazy backend. */
 import type { Kernel, Shortcut } from '../registry.ts';
+import { angles } from './angles.ts';
+import { blocks } from './blocks.ts';
 import { convolutions } from './conv.ts';
 import { creations, shortcuts as made } from './creation.ts';
+import { depthwise } from './depthwise.ts';
+import { einsums } from './einsum.ts';
 import { elementwise } from './elementwise.ts';
+import { fusions } from './fused.ts';
 import { gathers } from './gather.ts';
 import { matMuls } from './matMul.ts';
+import { normalisations } from './normalise.ts';
+import { orders } from './order.ts';
+import { pools } from './pool.ts';
 import { reductions } from './reduce.ts';
+import { resizes } from './resize.ts';
 import { shapes } from './shape.ts';
 
-export const kernels: readonly Kernel[] = [...elementwise, ...shapes, ...reductions, ...matMuls, ...convolutions, ...creations, ...gathers];
+export const kernels: readonly Kernel[] = [
+  ...elementwise, ...angles, ...shapes, ...blocks, ...reductions, ...orders, ...matMuls, ...einsums, ...convolutions, ...depthwise, ...fusions, ...pools, ...resizes, ...normalisations,
+  ...creations, ...gathers,
+];
 export const shortcuts: readonly Shortcut[] = [...made];
