@@ -18,15 +18,15 @@ const once = <T>(task: () => Promise<T>): (() => Promise<T>) => {
 /**
  * The held-out pairs of a run's dataset at training size, without augmentation. They are decoded when they are first asked for, and stay in memory as far as
  * there is room; others are decoded anew each time. A pair that cannot be read is passed over and told, or fails where the run is strict.
- * @param size side in pixels
+ * @param options.size side in pixels
  * @param options.limit pairs at most, evenly spread over those held out
  * @param options.means training targets at most that the mean target is taken over
  * @param options.memory bytes of decoded pairs to keep
  * @throws DecodeError, when asked for pairs, where the run is strict
  */
-export const heldOutOf = ({ dataset, skippedFiles, strict }: Pick<RunContext, 'dataset' | 'skippedFiles' | 'strict'>, size: number, { limit = 500, means = 500, memory = 2 ** 28 }: {
-  limit?: number; means?: number; memory?: number;
-} = {}): HeldOut => {
+export const heldOutOf = ({ dataset, skippedFiles, strict }: Pick<RunContext, 'dataset' | 'skippedFiles' | 'strict'>, { size, limit = 500, means = 500, memory = 2 ** 28 }: {
+  size: number; limit?: number; means?: number; memory?: number;
+}): HeldOut => {
   const decoder = once(async () => pairDecoder(await workingCache('off', '')));
   const decode = async (pair: PairFile): Promise<DecodedPair> =>
     (await decoder())({ pair, spares: [], plan: restPlan }, { size, magnifies: 1, strict: true });
