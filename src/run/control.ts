@@ -80,16 +80,26 @@ const pause = (panel: ControlPanel, paused: boolean, { pid }: Host, say: Say): v
   say(paused ? `paused; p, or kill -CONT ${pid}, goes on` : 'going on');
 };
 
+/** Milliseconds within which a second signal is the same wish. */
+const echo = 100;
+
 /**
  * Listens to signals: INT, TERM and HUP stop (a second one at once), TSTP pauses (a second one suspends the process), CONT goes on, USR1 samples, USR2 saves.
  * Signals that the system does not have are left out.
  * @returns stops listening
  */
-export const listenToSignals = (panel: ControlPanel, say: Say, host: Host = process): (() => void) => {
+export const listenToSignals = (panel: ControlPanel, say: Say, host: Host = process, now: () => number = () => performance.now()): (() => void) => {
+  let last = -Infinity;
+  const stop = (exitCode: number) => () => {
+    // Under npm one Ctrl-C arrives twice: from the terminal, and passed on by npm.
+    const isEcho = now() - last < echo;
+    last = now();
+    if (!isEcho) interrupt(panel, host, exitCode, say);
+  };
   const orders: readonly (readonly [NodeJS.Signals, () => void])[] = [
-    ['SIGINT', () => { interrupt(panel, host, 130, say); }],
-    ['SIGTERM', () => { interrupt(panel, host, 143, say); }],
-    ['SIGHUP', () => { interrupt(panel, host, 129, say); }],
+    ['SIGINT', stop(130)],
+    ['SIGTERM', stop(143)],
+    ['SIGHUP', stop(129)],
     ['SIGTSTP', () => { if (panel.isPaused) host.kill(host.pid, 'SIGSTOP'); else pause(panel, true, host, say); }],
     ['SIGCONT', () => { pause(panel, false, host, say); }],
     ['SIGUSR1', () => { panel.requestSample(); }],

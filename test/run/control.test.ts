@@ -47,11 +47,16 @@ describe('controlPanel', () => {
 describe('listenToSignals', () => {
   it.each([['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]])('%s stops after the step; the second one at once, with %d', (signal, code) => {
     const { panel, seen, said, host, say } = watched();
-    listenToSignals(panel, say, host as unknown as Host);
+    let time = 0;
+    listenToSignals(panel, say, host as unknown as Host, () => time);
+    host.emit(signal);
+    // What npm passes on of the same key press.
+    time += 30;
     host.emit(signal);
     expect(seen).toEqual(['running', `stop ${code}`]);
     expect(said).toEqual(['stopping: the step is finished and saved (once more to stop at once)']);
     expect(host.done).toEqual([]);
+    time += 150;
     host.emit(signal);
     expect(host.done).toEqual([`exit ${code}`]);
   });

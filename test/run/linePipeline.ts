@@ -2,7 +2,7 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import { type OperatorFunction, concatMap, pipe } from 'rxjs';
+import { type OperatorFunction, concatMap, map, pipe } from 'rxjs';
 import { z } from 'zod';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { DatasetError, DecodeError } from '../../src/errors.ts';
@@ -52,6 +52,7 @@ const schema = z.object({
   seed: z.int().default(0).meta({ flag: 'seed' }),
   lr: z.number().default(0.05).describe('learning rate'),
   delay: z.number().default(0).describe('milliseconds that reading a batch takes'),
+  linger: z.number().default(0).describe('milliseconds that a step takes'),
   failAt: z.int().default(-1).describe('step at which the operator in the middle fails'),
 });
 type Config = z.output<typeof schema>;
@@ -61,7 +62,7 @@ export const linePipeline: Method<Config, { line: Line }> = {
   summary: 'fits a line to points',
   schema,
   nets: ({ lr }, given = {}) => ({ line: makeLine({ optimizer: sgd({ momentum: 0.5 }), lr: () => lr, shadow: true, given: given['line'] ?? {} }) }),
-  train: ({ data, steps, delay, failAt }, run, { line }) => {
+  train: ({ data, steps, delay, linger, failAt }, run, { line }) => {
     const { files, root } = run.dataset as unknown as Points;
     const names = Object.keys(files);
     const gate = run.gate(2);
@@ -84,7 +85,7 @@ export const linePipeline: Method<Config, { line: Line }> = {
       settle(),
     );
     return gate.pull(batches()).pipe(
-      read, gate.inTurn(), upload, gate.stage('engine', learn), gate.stage('disk', pipe(guard(run), report(run, gate, { every: 1 }), checkpoint(run, { line }, { every: 1000 }))), gate.settle(),
+      read, gate.inTurn(), linger > 0 ? concatMap(async (frame: Read) => { await new Promise((resolve) => { setTimeout(resolve, linger); }); return frame; }) : map((frame: Read) => frame), upload, gate.stage('engine', learn), gate.stage('disk', pipe(guard(run), report(run, gate, { every: 1 }), checkpoint(run, { line }, { every: 1000 }))), gate.settle(),
     );
   },
   translate: () => (source) => source,

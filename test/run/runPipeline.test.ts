@@ -23,24 +23,31 @@ beforeEach(async () => {
 });
 afterEach(async () => { await rm(folder, { recursive: true, force: true }); });
 
-type Session = Readonly<{ lines: string[]; panel: ControlPanel; code: Promise<number>; said: (text: string | RegExp) => Promise<void> }>;
+type Session = Readonly<{ lines: string[]; panel: ControlPanel; code: Promise<number>; said: (text: string | RegExp) => Promise<void>; stepped: (steps: number) => Promise<void> }>;
+
+const pause = (time: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, time); });
 
 /** Starts the line pipeline in this process. */
 const start = (line: string, { quiet = 60 } = {}): Session => {
   const lines: string[] = [];
+  let bars = 0;
   const panel = controlPanel();
-  const report = { line: (text: string) => { lines.push(text); }, bar: () => {}, end: () => {} };
+  const report = { line: (text: string) => { lines.push(text); }, bar: () => { bars++; }, end: () => {} };
   const argv = ['--data', points, '--out', join(folder, 'runs'), ...line.split(' ').filter((word) => word !== '')];
   const code = runMethod(linePipeline, argv, { datasets: pointFolders, report, panel, script: 'line.ts', quiet });
   code.catch(() => {});
-  const said = async (text: string | RegExp): Promise<void> => {
+  const until = async (what: string, condition: () => boolean): Promise<void> => {
     for (let i = 0; i < 800; i++) {
-      if (lines.some((one) => (typeof text === 'string' ? one.includes(text) : text.test(one)))) return;
-      await new Promise((resolve) => { setTimeout(resolve, 25); });
+      if (condition()) return;
+      await pause(25);
     }
-    throw new Error(`never said ${String(text)}; said:\n${lines.join('\n')}`);
+    throw new Error(`never ${what}; said:\n${lines.join('\n')}`);
   };
-  return { lines, panel, code, said };
+  return {
+    lines, panel, code,
+    said: (text) => until(`said ${String(text)}`, () => lines.some((one) => (typeof text === 'string' ? one.includes(text) : text.test(one)))),
+    stepped: (steps) => { const before = bars; return until(`made ${steps} steps`, () => bars >= before + steps); },
+  };
 };
 /** Run folders in the order of their making, which their names tell to the second only. */
 const runs = async (): Promise<string[]> => {
@@ -82,8 +89,7 @@ describe('a run', () => {
 
   it('finishes the step, saves and says how to go on when it is stopped; resumed, it ends where an unbroken run does', leakFree(async () => {
     const first = start('--steps 40 --delay 5');
-    await first.said('run ');
-    await new Promise((resolve) => { setTimeout(resolve, 120); });
+    await first.stepped(5);
     first.panel.requestStop(130);
     expect(await first.code).toBe(130);
     const [run = ''] = await runs();
@@ -125,12 +131,15 @@ describe('a run', () => {
   }));
 
   it('holds while paused, and goes on', leakFree(async () => {
-    const { lines, panel, code } = start('--steps 30 --delay 3');
+    const { lines, panel, code, stepped } = start('--steps 30 --delay 3');
+    await stepped(5);
     panel.hold(true);
-    await new Promise((resolve) => { setTimeout(resolve, 300); });
-    expect(lines.join('\n')).not.toContain('30 steps');
+    await pause(50);
+    const more = stepped(1).then(() => true);
+    expect(await Promise.race([more, pause(300).then(() => false)])).toBe(false);
     panel.hold(false);
     expect(await code).toBe(0);
+    expect(lines.at(-1)).toContain('30 steps');
   }));
 
   it('begins with the weights of another run, and says what it took', leakFree(async () => {
@@ -162,7 +171,7 @@ describe('watch mode', () => {
     await said('waiting for changes');
     await writeFile(join(points, '4.txt'), '4 12');
     await said('4 points, before 3');
-    for (let i = 0; i < 400 && lines.filter((text) => text.startsWith('waiting for changes')).length < 2; i++) await new Promise((resolve) => { setTimeout(resolve, 25); });
+    for (let i = 0; i < 400 && lines.filter((text) => text.startsWith('waiting for changes')).length < 2; i++) await pause(25);
     panel.requestStop(130);
     expect(await code).toBe(130);
     const [first = '', second = ''] = await runs();
@@ -176,12 +185,11 @@ describe('watch mode', () => {
   }));
 
   it('ends the run under way cleanly when the dataset changes, and trains from scratch when cold', leakFree(async () => {
-    const { lines, panel, code, said } = start('--steps 100000 --delay 5 --watch=cold');
-    await said('run ');
-    await new Promise((resolve) => { setTimeout(resolve, 400); });
+    const { lines, panel, code, said, stepped } = start('--steps 100000 --delay 5 --watch=cold');
+    await stepped(20);
     await writeFile(join(points, '1.txt'), '1 4');
     await said(/^training from scratch after /);
-    await new Promise((resolve) => { setTimeout(resolve, 200); });
+    await stepped(3);
     panel.requestStop(130);
     expect(await code).toBe(130);
     const [first = '', second = ''] = await runs();
@@ -194,23 +202,22 @@ describe('watch mode', () => {
   it('makes one retrain of a storm, waits for what is incomplete, and does not mind its own output', leakFree(async () => {
     const { lines, panel, code, said } = start('--steps 5 --watch');
     await said('waiting for changes');
-    for (let i = 10; i < 310; i++) await writeFile(join(points, `${i}.txt`), '1 3');
-    await said(/^303 points, before 3$/);
+    await Promise.all(Array.from({ length: 200 }, (_, i) => writeFile(join(points, `${100 + i}.txt`), '1 3')));
+    await said(/^203 points, before 3$/);
     await writeFile(join(points, 'half.txt'), '');
     await said('waiting for the other half of half.txt');
-    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    await pause(300);
     expect(lines.filter((text) => text.startsWith('run '))).toHaveLength(2);
     panel.requestStop();
     expect(await code).toBe(0);
   }));
 
   it('pauses while the folder is gone, and trains on when it is back', leakFree(async () => {
-    const { lines, panel, code, said } = start('--steps 100000 --delay 5 --watch');
-    await said('run ');
-    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    const { lines, panel, code, said, stepped } = start('--steps 100000 --delay 5 --watch');
+    await stepped(10);
     await rename(points, `${points}-away`);
     await said('the folder is gone; paused until it is back');
-    await new Promise((resolve) => { setTimeout(resolve, 200); });
+    await pause(200);
     await rename(`${points}-away`, points);
     await writeFile(join(points, '9.txt'), '1 3');
     await said('the folder is back');
@@ -223,9 +230,8 @@ describe('watch mode', () => {
 
 describe('watch mode without a folder', () => {
   it('survives that the folder is deleted under a run', leakFree(async () => {
-    const { lines, panel, code, said } = start('--steps 100000 --delay 5 --watch');
-    await said('run ');
-    await new Promise((resolve) => { setTimeout(resolve, 300); });
+    const { lines, panel, code, said, stepped } = start('--steps 100000 --delay 5 --watch');
+    await stepped(10);
     await rm(points, { recursive: true });
     await said('the folder is gone; paused until it is back');
     await mkdir(points);
@@ -248,7 +254,7 @@ describe('a process', () => {
     child.stderr.on('data', (data: Buffer) => { output += data.toString(); });
     const ended = new Promise<number | null>((resolve) => { child.on('close', resolve); });
     const said = async (text: string): Promise<void> => {
-      for (let i = 0; i < 800 && !output.includes(text); i++) await new Promise((resolve) => { setTimeout(resolve, 25); });
+      for (let i = 0; i < 800 && !output.includes(text); i++) await pause(25);
       if (!output.includes(text)) throw new Error(`never said ${text}; said:\n${output}`);
     };
     return { child, output: () => output, ended, said };
@@ -270,11 +276,12 @@ describe('a process', () => {
   });
 
   it('stops at once when it is told twice', async () => {
-    const { child, ended, said } = open('--steps 100000 --delay 5000');
+    const { child, ended, said } = open('--steps 100000 --linger 100000');
     await said('run ');
-    child.kill('SIGTSTP');
-    await said('paused');
+    await pause(500);
     child.kill('SIGTERM');
+    await said('stopping');
+    await pause(150);
     child.kill('SIGTERM');
     expect(await ended).toBe(143);
   });
