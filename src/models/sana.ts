@@ -48,19 +48,20 @@ const acrossHeads = (scope: Scope, kind: SanaConfig['qk_norm'], channels: number
 };
 
 type AttentionOptions = Readonly<{ channels: number; heads: number; headDim: number; context?: number; bias: boolean; qkNorm: SanaConfig['qk_norm'] }>;
-type Projections = Readonly<{ q: Norm; k: Norm; v: Norm; out: Norm }>;
+type Attend = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => tf.Tensor;
 
-const projections = (scope: Scope, { channels, heads, headDim, context = channels, bias, qkNorm }: AttentionOptions): Projections => {
+/** Projections by head, and what is done with them: attention to the text, or to the tokens themselves. */
+const attention = (scope: Scope, { channels, heads, headDim, context = channels, bias, qkNorm }: AttentionOptions): Layer<[x: tf.Tensor, seen: tf.Tensor, attend: Attend], tf.Tensor> => {
   const inner = heads * headDim;
   const toQ = linear(scope.at('to_q'), { from: channels, to: inner, bias });
   const toK = linear(scope.at('to_k'), { from: context, to: inner, bias });
   const toV = linear(scope.at('to_v'), { from: context, to: inner, bias });
   const [normQ, normK] = [acrossHeads(scope.at('norm_q'), qkNorm, inner), acrossHeads(scope.at('norm_k'), qkNorm, inner)];
   const out = linear(scope.at('to_out.0'), { from: inner, to: channels });
-  return {
-    q: (params, x) => splitHeads(normQ(params, toQ(params, x)), heads), k: (params, x) => splitHeads(normK(params, toK(params, x)), heads),
-    v: (params, x) => splitHeads(toV(params, x), heads), out: (params, x) => out(params, joinHeads(x)),
-  };
+  return scope.tapped((params, x, seen, attend) => {
+    const [q, k, v] = [normQ(params, toQ(params, x)), normK(params, toK(params, seen)), toV(params, seen)].map((t) => splitHeads(t, heads)) as [tf.Tensor, tf.Tensor, tf.Tensor];
+    return out(params, joinHeads(attend(q, k, v)));
+  });
 };
 
 /** sum_j relu(q_i).relu(k_j) v_j / sum_j relu(q_i).relu(k_j), at a cost linear in the number of tokens. @source arXiv 2410.10629, eq. 1 @param q, k, v float32 [B, heads, N, D] */
@@ -72,21 +73,23 @@ export const reluLinearAttention = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): t
 };
 
 /** Linear attention, cross-attention and gated convolution, modulated by a shared vector plus a table of the block's own (adaLN-single). */
-const makeBlock = (scope: Scope, config: SanaConfig): Layer<[x: Tokens, text: Tokens, bias: tf.Tensor | undefined, shared: Tokens, rows: number, columns: number], Tokens> => {
+const makeBlock = (scope: Scope, config: SanaConfig): Layer<[x: Tokens, text: Tokens, bias: tf.Tensor | undefined, shared: Conditioning, rows: number, columns: number], Tokens> => {
   const { num_attention_heads: heads, attention_head_dim: headDim, norm_eps: eps, qk_norm: qkNorm } = config;
   const channels = heads * headDim;
   const table = scope.param('scale_shift_table', [6, channels], gaussian(channels ** -0.5));
   const norm1 = plainNorm(scope.at('norm1'), channels, eps);
-  const self = projections(scope.at('attn1'), { channels, heads, headDim, bias: config.attention_bias, qkNorm });
+  const self = attention(scope.at('attn1'), { channels, heads, headDim, bias: config.attention_bias, qkNorm });
   const norm2 = layerNorm(scope.at('norm2'), { channels, eps, affine: config.norm_elementwise_affine });
-  const cross = projections(scope.at('attn2'), { channels, heads: config.num_cross_attention_heads, headDim: config.cross_attention_head_dim, context: config.cross_attention_dim, bias: true, qkNorm });
+  const cross = attention(scope.at('attn2'), { channels, heads: config.num_cross_attention_heads, headDim: config.cross_attention_head_dim, context: config.cross_attention_dim, bias: true, qkNorm });
   const feed = glumbConv(scope.at('ff'), { from: channels, to: channels, ratio: config.mlp_ratio, residual: false });
   return scope.tapped((params, x, text, bias, shared, rows, columns) => {
-    const [shift, scale, gate, shift2, scale2, gate2] = tf.split(tf.add(tf.reshape(param(params, table), [1, 6, channels]), shared), 6, 1) as [Tokens, Tokens, Tokens, Tokens, Tokens, Tokens];
+    const [shift, scale, gate, shift2, scale2, gate2] = tf.split(tf.add(tf.reshape(param(params, table), [1, 6, channels]), tf.reshape(shared, [-1, 6, channels])), 6, 1) as [Tokens, Tokens, Tokens, Tokens, Tokens, Tokens];
     const h = modulate(norm1(params, x) as Tokens, shift, scale);
-    const a = tf.add<Tokens>(x, tf.mul(gate, self.out(params, reluLinearAttention(self.q(params, h), self.k(params, h), self.v(params, h)))));
-    const scores = tf.mul(tf.matMul(cross.q(params, a), cross.k(params, text), false, true), 1 / Math.sqrt(config.cross_attention_head_dim));
-    const b = tf.add<Tokens>(a, cross.out(params, tf.matMul(tf.softmax(bias ? tf.add(scores, bias) : scores), cross.v(params, text))));
+    const a = tf.add<Tokens>(x, tf.mul(gate, self(params, h, h, reluLinearAttention)));
+    const b = tf.add<Tokens>(a, cross(params, a, text, (q, k, v) => {
+      const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(config.cross_attention_head_dim));
+      return tf.matMul(tf.softmax(bias ? tf.add(scores, bias) : scores), v);
+    }));
     const normed = modulate(norm2(params, b) as Tokens, shift2, scale2);
     const mixed = feed(params, tf.reshape(normed, [normed.shape[0], rows, columns, channels]) as Image);
     return tf.add<Tokens>(b, tf.mul(gate2, tf.reshape(mixed, b.shape)));
@@ -105,8 +108,8 @@ export type SanaGiven = Readonly<{
   control?: readonly Tokens[];
 }>;
 
-/** The shared modulation, [B, 6, C], and the vector it is made of, [B, C]. */
-const timeEmbedding = (scope: Scope, channels: number, guided: boolean): Layer<[t: tf.Tensor, guidance: tf.Tensor | undefined], readonly [shared: Tokens, vector: Conditioning]> => {
+/** The shared modulation, [B, 6 C], and the vector it is made of, [B, C]. */
+const timeEmbedding = (scope: Scope, channels: number, guided: boolean): Layer<[t: tf.Tensor, guidance: tf.Tensor | undefined], readonly [shared: Conditioning, vector: Conditioning]> => {
   const inner = guided ? scope : scope.at('emb');
   const time = scalarEmbedding(inner.at('timestep_embedder'), channels);
   const guide = guided ? scalarEmbedding(scope.at('guidance_embedder'), channels) : undefined;
@@ -115,7 +118,7 @@ const timeEmbedding = (scope: Scope, channels: number, guided: boolean): Layer<[
     if (guide && !guidance) throw new TypeError(`${scope.path}: expected a guidance scale per image, since the network embeds one, but received none`);
     if (!guide && guidance) throw new TypeError(`${scope.path}: a guidance scale came, but the network has no guidance_embeds`);
     const vector = guide && guidance ? tf.add<Conditioning>(time(params, t), guide(params, guidance)) : time(params, t);
-    return [tf.reshape(project(params, silu(vector)), [-1, 6, channels]) as Tokens, vector] as const;
+    return [project(params, silu(vector)) as Conditioning, vector] as const;
   });
 };
 
