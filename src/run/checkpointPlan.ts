@@ -60,3 +60,10 @@ export const planFiles = (resources: Readonly<Record<string, Resource>>): Planne
   }
   return files.filter((file) => file.pieces.length > 0);
 };
+
+/** The files that nets are used from: the EMA where there is one, for the weights and for the EMA. @param there names of the files at hand */
+export const planForUse = (resources: Readonly<Record<string, Resource>>, there: readonly string[]): PlannedFile[] => Object.entries(resources).flatMap(([name, net]) => {
+  const file = [`${name}.ema.safetensors`, `${name}.safetensors`].find((candidate) => there.includes(candidate));
+  if (!isNet(net) || file === undefined) return [];
+  return [{ file, pieces: [...pieces(net.weights, net.layout), ...pieces(net.shadow, net.layout), ...pieces(net.frozen, net.frozenLayout)] }];
+});

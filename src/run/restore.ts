@@ -9,7 +9,7 @@ import type { StateDict } from '../models/net.ts';
 import { readStateDict } from '../models/weights/safetensors.ts';
 import { follow } from './atomic.ts';
 import { type CheckpointState, listCheckpoints, verifyCheckpoint } from './checkpoint.ts';
-import { type PlannedFile, planFiles } from './checkpointPlan.ts';
+import { type PlannedFile, planFiles, planForUse } from './checkpointPlan.ts';
 import type { Resource } from '../streams/scoped.ts';
 import { type RunFolder, openRunFolder } from './runFolder.ts';
 
@@ -129,6 +129,23 @@ export const readWeights = (path: string, from: 'ema' | 'weights' = 'ema'): TE.T
     dicts.push([net, dict.right]);
   }
   return E.right(Object.fromEntries(dicts));
+};
+
+/**
+ * Puts the weights of a checkpoint into nets that are to be used, not trained: a net's EMA where it has one, both as weights and as EMA.
+ * @returns the names of the nets that were in the checkpoint; Left, and nothing changed, when names or shapes differ or none is there
+ */
+export const restoreForUse = (path: string, resources: Readonly<Record<string, Resource>>): TE.TaskEither<CheckpointError, readonly string[]> => async () => {
+  const verified = await verifyCheckpoint(path)();
+  if (E.isLeft(verified)) return verified;
+  const files = planForUse(resources, Object.keys(verified.right.manifest.files));
+  if (files.length === 0) return E.left(new CheckpointError(path, `${path}: expected weights of ${Object.keys(resources).join(', ')} but found none`));
+  try {
+    assign(files, await read(path, files));
+    return E.right(files.map(({ file }) => file.replace(/(\.ema)?\.safetensors$/, '')));
+  } catch (cause) {
+    return E.left(cause instanceof CheckpointError ? cause : new CheckpointError(path, `${path}: ${(cause as Error).message}`, cause));
+  }
 };
 
 /** The run that a path names: a run folder, a link to one, or a checkpoint inside one. */
