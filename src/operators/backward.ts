@@ -3,12 +3,13 @@ import * as tf from '../tf.ts';
 import type { Objective } from '../losses/objective.ts';
 import { differentiate } from '../models/differentiate.ts';
 import type { Net } from '../models/net.ts';
+import type { Params } from '../models/network.ts';
 import { updateNet } from '../optim/update.ts';
 import type { Batch, Measured } from '../streams/frames.ts';
 import { mapTensors } from '../streams/mapTensors.ts';
 
-/** What a network says about a frame, with the parameters being trained. */
-export type Predict<I extends readonly unknown[], O, F, P> = (net: (...inputs: I) => O, frame: F) => P;
+/** What a network says about a frame, with the parameters being trained (`params`, for losses that look at one of them). */
+export type Predict<I extends readonly unknown[], O, F, P> = (net: (...inputs: I) => O, frame: F, params: Params) => P;
 
 /**
  * One optimizer update of one network: forward pass, loss, gradient, clipping, update; what `predict` made is added to the frame as a constant.
@@ -32,8 +33,8 @@ export function backward<F extends Batch, I extends readonly unknown[], O, P ext
   if (!optimizer) throw new TypeError(`backward: expected ${net.name} to have an optimizer but it has none`);
   if (clip !== undefined && !(clip > 0)) throw new RangeError(`backward: expected clip to be positive but received ${clip}`);
   return mapTensors(`backward(${net.name})`, (frame: F) => {
-    const { loss, gradient, extra: { predicted, terms }, keepBuffers } = differentiate(net, (apply) => {
-      const predicted = predict(apply, frame);
+    const { loss, gradient, extra: { predicted, terms }, keepBuffers } = differentiate(net, (apply, params) => {
+      const predicted = predict(apply, frame, params);
       const { loss, terms } = objective({ ...frame, ...predicted });
       return { loss, extra: { predicted, terms } };
     });

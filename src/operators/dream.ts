@@ -2,7 +2,7 @@ import type { OperatorFunction } from 'rxjs';
 import * as tf from '../tf.ts';
 import type { Corrupted } from '../losses/regress.ts';
 import type { Latents } from '../models/codec.ts';
-import { type Net, applyNet } from '../models/net.ts';
+import { type Net, applyNet, paramsOf } from '../models/net.ts';
 import type { Batch } from '../streams/frames.ts';
 import { mapTensors } from '../streams/mapTensors.ts';
 import type { Predict } from './backward.ts';
@@ -25,7 +25,7 @@ export function dream<F extends Batch & Corrupted & Latents, I extends readonly 
   if (!(power >= 0)) throw new RangeError(`dream: expected power to be at least 0 but received ${power}`);
   return mapTensors('dream', (frame: F) => {
     const { noisy, goal, mix, sourceLatent, targetLatent } = frame;
-    const { output } = predict(applyNet(net), frame);
+    const { output } = predict(applyNet(net), frame, paramsOf(net));
     const estimate = tf.addN([tf.mul(mix.estimateX, noisy), tf.mul(mix.estimateOutput, output), tf.mul(mix.estimateSource, sourceLatent)]);
     // Noise seen minus noise there is: the error of x0 times target / eps; lambda takes the place of a division by zero where there is no noise.
     const lambda = tf.pow(mix.eps, power);

@@ -1,5 +1,5 @@
 import type { OperatorFunction } from 'rxjs';
-import { type Net, applyNet } from '../models/net.ts';
+import { type Net, applyNet, paramsOf } from '../models/net.ts';
 import type { Batch } from '../streams/frames.ts';
 import { mapTensors } from '../streams/mapTensors.ts';
 import type { Predict } from './backward.ts';
@@ -15,5 +15,5 @@ import type { Predict } from './backward.ts';
 export function forward<F extends Batch, I extends readonly unknown[], O, P extends object>(
   net: Net<I, O>, predict: Predict<I, O, F, P>, from: 'weights' | 'shadow' = 'weights',
 ): OperatorFunction<F, F & P> {
-  return mapTensors(`forward(${net.name})`, (frame: F) => ({ ...frame, ...predict(applyNet(net, from), frame) }));
+  return mapTensors(`forward(${net.name})`, (frame: F) => ({ ...frame, ...predict(applyNet(net, from), frame, paramsOf(net, from)) }));
 }
