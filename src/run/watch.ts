@@ -16,7 +16,7 @@ export type Rescan<D> = Readonly<{
 export type Turn<R> = Readonly<{
   /** Ends the run cleanly; repeats itself to late subscribers. */
   stop: Observable<void>;
-  /** True while the dataset's folder is gone. */
+  /** True while the dataset's folder is gone, or holds nothing that can be trained on. */
   gone: Observable<boolean>;
   /** How the run before this one ended; undefined for the first. */
   parent: R | undefined;
@@ -24,7 +24,7 @@ export type Turn<R> = Readonly<{
 
 /**
  * Trains, and trains again whenever the dataset has changed: the run under way is asked to end, and the next begins when it has. A run that is through
- * waits for the next change. While the folder is gone, the run is held.
+ * waits for the next change. While the folder is gone or of no use, the run is held.
  *
  * Timing emits how each run ended; ends after `stop`, when the run under way has; fails with a run, or with the watching.
  * @param options.dataset what to begin with
@@ -63,7 +63,8 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, forgive
     }),
     catchError((cause: unknown) => {
       if (!(cause instanceof DatasetError)) throw cause;
-      say(`${cause.message}; waiting`);
+      say(`paused until this is mended: ${cause.message}`);
+      gone.next(true);
       return EMPTY;
     }),
   );

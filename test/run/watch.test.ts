@@ -77,13 +77,13 @@ describe('watchRuns', () => {
     expect(said.slice(1)).toEqual(['5 pairs: the folder is gone; paused until it is back', '5 1 held', '9 pairs: the folder is back', '13 pairs: the dataset is as it was; going on']);
   }));
 
-  it('says what is wrong with a changed dataset, and waits', marbles((helpers) => {
+  it('says what is wrong with a changed dataset, and holds the run until it is mended', marbles((helpers) => {
     const { said, ends } = watch(helpers, '-----c--c-------', {
       rescan: (known) => (helpers.now() < 6 ? throwError(() => new DatasetError('pairs', 'pairs: expected images but found none')) : of({ dataset: known + 1, lines: [], differs: true })),
     });
     helpers.expectObservable(ends).toBe('-----------e----', { e: 'run 1' });
     helpers.flush();
-    expect(said.slice(1)).toEqual(['5 pairs: expected images but found none; waiting', '11 run 1 saved', '11 train 2 from run 1']);
+    expect(said.slice(1)).toEqual(['5 paused until this is mended: pairs: expected images but found none', '5 1 held', '11 run 1 saved', '11 train 2 from run 1']);
   }));
 
   it('trains again, when a run lost its files and the folder comes back as it was', marbles((helpers) => {
