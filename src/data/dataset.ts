@@ -8,6 +8,10 @@ export type FileState = Readonly<{
   mtimeMs: number;
   /** SHA-256 of the content, in hex. */
   hash: string;
+  /** What its header says; absent for a file that is no image, or none that can be read. */
+  image?: ImageInfo;
+  /** Why it cannot be read: what was expected and what came. */
+  bad?: string;
 }>;
 
 /** An image: a whole file, or one half of a side-by-side one. */
@@ -45,7 +49,9 @@ export type Dataset = Readonly<{
   root: string;
   /** The layout that was recognised, in words. */
   layout: string;
+  /** In the order of their names, so that it depends on nothing but the files. */
   train: readonly PairFile[];
+  /** Held out: the `val` split, or `test` where there is none, or a share of all pairs. */
   validation: readonly PairFile[];
   /** Whether a split of the folder, or a share of all pairs chosen by content hash, is held out. */
   heldOutBy: 'split' | 'hash';

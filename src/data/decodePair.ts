@@ -4,7 +4,7 @@ import { DecodeError } from '../errors.ts';
 import type { Plan } from './augmentations/augmentation.ts';
 import { type Cache, type Coding, contentKey, diskCache, memoryCache, parseBytes } from './cache.ts';
 import type { ImageFile, PairFile } from './dataset.ts';
-import { UnreadableImage, decodeError, decodeImage } from './image.ts';
+import { UnreadableImage, decodeError, decodeImage, isSameAspect } from './image.ts';
 import { type Raster, resample } from './resample.ts';
 
 /** A decoded image before augmentation, and the size it had in its file. */
@@ -52,10 +52,6 @@ export const workingCache = async (where: string, folder: string, share = 1): Pr
   if (where === 'disk') return diskCache({ folder, limit: 8 * 2 ** 30, coding: workingCoding });
   return memoryCache({ limit: parseBytes(where) * share, sizeOf: ({ data }) => data.byteLength });
 };
-
-/** Two sizes are one aspect when the smaller one is the larger one scaled, to the nearest pixels. */
-export const isSameAspect = ([w, h]: readonly [number, number], [ow, oh]: readonly [number, number]): boolean =>
-  (w <= ow ? Math.abs(h - oh * w / ow) <= 1 && Math.abs(w - ow * h / oh) <= 1 : isSameAspect([ow, oh], [w, h]));
 
 /** Width and height at rest, in output pixels: the shorter side fills the output. */
 const extentOf = ([width, height]: readonly [number, number], size: number): readonly [number, number] => {

@@ -65,6 +65,12 @@ export const probeImage = async (bytes: Uint8Array, limit = maxPixels): Promise<
 export const partSize = ({ width, height }: Pick<ImageInfo, 'width' | 'height'>, part: ImageFile['part']): readonly [number, number] =>
   (part === 'whole' ? [width, height] : [Math.floor(width / 2), height]);
 
+/** Two sizes are one aspect when the smaller is the larger scaled, but for a pixel of rounding (and never more than a twentieth). */
+export const isSameAspect = ([w, h]: readonly [number, number], [ow, oh]: readonly [number, number]): boolean => {
+  if (w > ow) return isSameAspect([ow, oh], [w, h]);
+  return Math.abs(h - oh * w / ow) <= Math.min(1, 0.05 * h) && Math.abs(w - ow * h / oh) <= Math.min(1, 0.05 * w);
+};
+
 /** Alpha is composited on white; greys become three equal channels. */
 const toRgb = (data: Uint8Array | Uint16Array, channels: number): Uint8Array | Uint16Array => {
   if (channels === 3) return data;

@@ -1,12 +1,11 @@
 /** Reads a folder into a `Dataset`, and reads it again when it has changed. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { DatasetError } from '../errors.ts';
-import type { Dataset, FileState, ImageFile, PairFile, Unused } from './dataset.ts';
+import type { Dataset, FileState, ImageFile, ImageInfo, PairFile, Unused } from './dataset.ts';
+import { UnreadableImage, isSameAspect, partSize, probeImage } from './image.ts';
 import { type PathPair, isImagePath, layoutNames, recognise } from './layouts.ts';
 
 /** The share of pairs that is held out where the folder has no split of its own. */
@@ -27,10 +26,17 @@ const list = async (root: string, folder = '', depth = 0): Promise<string[]> => 
   return found.flat();
 };
 
-const hashOf = async (file: string): Promise<string> => {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return hash.digest('hex');
+/** What a file holds: its hash and, for an image, what its header says. */
+const readState = async (root: string, path: string): Promise<Pick<FileState, 'hash' | 'image' | 'bad'>> => {
+  const bytes = await readFile(join(root, path));
+  const hash = createHash('sha256').update(bytes).digest('hex');
+  if (!isImagePath(path)) return { hash };
+  try {
+    return { hash, image: await probeImage(bytes) };
+  } catch (cause) {
+    if (!(cause instanceof UnreadableImage)) throw cause;
+    return { hash, bad: cause.message };
+  }
 };
 
 const inTurns = async <A, B>(items: readonly A[], work: (item: A) => Promise<B>): Promise<B[]> => {
@@ -47,7 +53,7 @@ const lookAt = async (root: string, known: ReadonlyMap<string, FileState>): Prom
       const { size, mtimeMs } = await stat(join(root, path));
       const before = known.get(path);
       if (before && before.bytes === size && before.mtimeMs === mtimeMs) return before;
-      return { path, bytes: size, mtimeMs, hash: await hashOf(join(root, path)) };
+      return { path, bytes: size, mtimeMs, ...await readState(root, path) };
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw cause;
@@ -68,8 +74,11 @@ const readPrompts = async (root: string, files: ReadonlyMap<string, FileState>, 
   return {};
 };
 
-/** Where a pair's content hash puts it, in 0..1: the same whatever else is in the folder. */
-const placeOf = ({ source }: PairFile): number => Number.parseInt(source.hash.slice(0, 8), 16) / 2 ** 32;
+/**
+ * Where a pair's content hash puts it, in 0..1: the same whatever else is in the folder. It is the target's hash, since several sources may be made from one
+ * target, and must not end up on both sides.
+ */
+const placeOf = ({ target }: PairFile): number => Number.parseInt(target.hash.slice(0, 8), 16) / 2 ** 32;
 
 /** Holds out the pairs whose hash falls into the share; at least one of several, and never all. */
 const holdOut = (pairs: readonly PairFile[]): Pick<Dataset, 'train' | 'validation'> => {
@@ -78,6 +87,16 @@ const holdOut = (pairs: readonly PairFile[]): Pick<Dataset, 'train' | 'validatio
   if (out.size === 0 && pairs.length > 1) out.add(byPlace[0] as PairFile);
   if (out.size === pairs.length && pairs.length > 0) out.delete(byPlace[byPlace.length - 1] as PairFile);
   return { train: pairs.filter((pair) => !out.has(pair)), validation: pairs.filter((pair) => out.has(pair)) };
+};
+
+/** What is wrong with the files of a pair, as far as their headers tell. */
+const faultsOf = ({ source, target }: PairFile): readonly Unused[] => {
+  const files = source.path === target.path ? [source] : [source, target];
+  const unreadable = files.flatMap(({ path, bad }) => (bad === undefined ? [] : [{ path, why: bad }]));
+  if (unreadable.length > 0) return unreadable;
+  const [ours, theirs] = [source, target].map(({ image, part }) => partSize(image as ImageInfo, part)) as [readonly [number, number], readonly [number, number]];
+  if (Math.min(...ours) < 1) return [{ path: source.path, why: `expected two images side by side but the file is ${source.image?.width} pixel wide` }];
+  return isSameAspect(ours, theirs) ? [] : [{ path: target.path, why: `expected the aspect of ${source.path}, ${ours.join(' x ')}, but it is ${theirs.join(' x ')}` }];
 };
 
 const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Promise<Dataset> => {
@@ -95,11 +114,21 @@ const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Pr
     const prompt = prompts[source.slice(source.lastIndexOf('/') + 1)];
     return { id, source: image(source, sideBySide ? 'left' : 'whole'), target: image(target, sideBySide ? 'right' : 'whole'), ...(typeof prompt === 'string' && { prompt }) };
   };
-  const train = found.pairs.filter(({ split }) => split === 'train').map(pairOf);
-  const others = found.pairs.filter(({ split }) => split !== 'train').map(pairOf);
-  if (train.length === 0) throw new DatasetError(root, `${root}: expected pairs to train on but found only ${others.length} held-out ones (layout ${found.layout})`);
-  const split = others.length > 0;
-  return { root, layout: found.layout, ...(split ? { train, validation: others } : holdOut(train)), heldOutBy: split ? 'split' : 'hash', unused, files };
+  const usable = new Map<PathPair['split'], PairFile[]>([['train', []], ['val', []], ['test', []]]);
+  for (const paths of found.pairs) {
+    const pair = pairOf(paths);
+    const faults = faultsOf(pair);
+    if (faults.length === 0) usable.get(paths.split)?.push(pair);
+    unused.push(...faults);
+  }
+  const [train = [], val = [], test = []] = [...usable.values()];
+  const held = val.length > 0 ? val : test;
+  if (train.length === 0) {
+    const bad = unused.slice(0, 3).map(({ path, why }) => `\n  ${path}: ${why}`).join('');
+    throw new DatasetError(root, `${root}: expected pairs to train on but found ${held.length > 0 ? `only ${held.length} held-out ones` : 'none that can be used'} (layout ${found.layout})${bad}`);
+  }
+  const split = held.length > 0;
+  return { root, layout: found.layout, ...(split ? { train, validation: held } : holdOut(train)), heldOutBy: split ? 'split' : 'hash', unused, files };
 };
 
 const lookAndAssemble = (root: string, known: ReadonlyMap<string, FileState>): TE.TaskEither<DatasetError, Dataset> => TE.tryCatch(async () => {
@@ -111,7 +140,7 @@ const lookAndAssemble = (root: string, known: ReadonlyMap<string, FileState>): T
 }, (cause) => (cause instanceof DatasetError ? cause : new DatasetError(root, `${root}: cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, cause)));
 
 /**
- * Finds the pairs of a folder. Order and hold-out depend on names and contents alone.
+ * Finds the pairs of a folder. Order and hold-out depend on names and contents alone. Every image's header is read; pairs with a bad file are unused.
  * Fails with a DatasetError when the folder does not exist, is a file, has no images or forms no pair.
  */
 export const scanDataset = (root: string): TE.TaskEither<DatasetError, Dataset> => lookAndAssemble(root, new Map());

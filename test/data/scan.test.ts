@@ -2,20 +2,23 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
+import sharp from 'sharp';
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { describeDataset } from '../../src/data/dataset.ts';
 import { rescanDataset, scanDataset } from '../../src/data/scan.ts';
 import type { DatasetError } from '../../src/errors.ts';
+import { blackPng, tinyPng } from '../support/images.ts';
 
 let root = '';
 beforeEach(async () => { root = await mkdtemp(join(tmpdir(), 'millrace-scan-')); });
 afterEach(async () => { await rm(root, { recursive: true, force: true }); });
 
-const write = async (files: Readonly<Record<string, string>>): Promise<void> => {
+/** Texts under an image's name become readable images that differ as the texts do; bytes are written as they are. */
+const write = async (files: Readonly<Record<string, string | Uint8Array>>): Promise<void> => {
   for (const [path, content] of Object.entries(files)) {
     await mkdir(join(root, dirname(path)), { recursive: true });
-    await writeFile(join(root, path), content);
+    await writeFile(join(root, path), typeof content === 'string' && path.endsWith('.png') ? tinyPng(content) : content);
   }
 };
 const right = async <A>(task: TaskEither<DatasetError, A>): Promise<A> => {
@@ -27,7 +30,7 @@ const message = async (path: string): Promise<string> => {
   const result = await scanDataset(path)();
   return E.isLeft(result) ? result.left.message : 'no error';
 };
-const many = (count: number, more: Readonly<Record<string, string>> = {}) => ({
+const many = (count: number, more: Readonly<Record<string, string | Uint8Array>> = {}) => ({
   ...Object.fromEntries(Array.from({ length: count }, (_, i) => [[`source/p${i}.png`, `s${i}`], [`target/p${i}.png`, `t${i}`]]).flat() as [string, string][]), ...more,
 });
 
@@ -37,14 +40,20 @@ describe('scanDataset', () => {
     const dataset = await right(scanDataset(root));
     expect(dataset.train.map(({ id, prompt }) => [id, prompt])).toEqual([['a', 'a red barn']]);
     expect(dataset.validation.map(({ id }) => id)).toEqual(['b']);
-    expect(dataset.train[0]?.source).toMatchObject({ path: 'train_A/a.png', file: join(root, 'train_A/a.png'), part: 'whole', bytes: 1 });
+    expect(dataset.train[0]?.source).toMatchObject({ path: 'train_A/a.png', file: join(root, 'train_A/a.png'), part: 'whole', bytes: tinyPng('1').length, image: { width: 1, height: 1, kind: 'grey 8 bit' } });
     expect(describeDataset(dataset)[0]).toBe(`dataset ${root}: train_A/ train_B/ test_A/ test_B/; 1 pairs to train on, 1 held out (a split of the folder)`);
   });
 
+  it('validates on val rather than test, where there are both', async () => {
+    await write(Object.fromEntries(['train_A/a', 'train_B/a', 'val_A/b', 'val_B/b', 'test_A/c', 'test_B/c'].map((name) => [`${name}.png`, name])));
+    expect((await right(scanDataset(root))).validation.map(({ id }) => id)).toEqual(['b']);
+  });
+
   it('halves side-by-side files', async () => {
-    await write({ 'train/a.png': '1' });
-    const { train } = await right(scanDataset(root));
-    expect([train[0]?.source.part, train[0]?.target.part]).toEqual(['left', 'right']);
+    await write({ 'train/a.png': blackPng(2, 1), 'train/thin.png': blackPng(1, 1) });
+    const { train, unused } = await right(scanDataset(root));
+    expect(train.map(({ source, target }) => [source.path, source.part, target.part])).toEqual([['train/a.png', 'left', 'right']]);
+    expect(unused).toEqual([{ path: 'train/thin.png', why: 'expected two images side by side but the file is 1 pixel wide' }]);
   });
 
   it('holds out a share by content hash, and the same pairs when others are added', async () => {
@@ -72,6 +81,29 @@ describe('scanDataset', () => {
     const { unused, train } = await right(scanDataset(root));
     expect(unused[0]?.why).toMatch(/^expected JSON but received/);
     expect(train).toHaveLength(1);
+  });
+
+  it('leaves out pairs with a bad file, and says what was expected and what came', async () => {
+    const good = await right((await write(many(3)), scanDataset(root)));
+    const jpeg = await sharp({ create: { width: 40, height: 30, channels: 3, background: '#123' } }).jpeg().toBuffer();
+    const bad: Readonly<Record<string, readonly [Uint8Array | string, RegExp]>> = {
+      empty: ['', /^expected an image \(PNG, JPEG, WebP, TIFF, GIF or AVIF\) but the file is empty \(0 bytes\)$/],
+      text: ['hello, this is text', /^expected an image .* but the file holds text: "hello, this is text"$/],
+      noise: [Uint8Array.from({ length: 99 }, (_, i) => (i * 89 + 131) % 256), /but the file begins with the bytes 83dc358ee7409 ?9?/],
+      bomb: [blackPng(30_000, 30_000), /^expected at most 100000000 pixels but the header announces 30000 x 30000$/],
+      cut: [jpeg.subarray(0, 60), /^expected a complete, undamaged image but reading fails: /],
+      wide: [blackPng(40, 20), /^expected the aspect of source\/wide\.png, 1 x 1, but it is 40 x 20$/],
+    };
+    for (const [name, [content]] of Object.entries(bad)) await write({ [`source/${name}.png`]: name, [`target/${name}.png`]: Buffer.from(content) });
+    const { train, validation, unused } = await right(scanDataset(root));
+    expect([...train, ...validation].map(({ id }) => id).sort()).toEqual([...good.train, ...good.validation].map(({ id }) => id).sort());
+    expect(unused.map(({ path }) => path).sort()).toEqual(Object.keys(bad).map((name) => `target/${name}.png`).sort());
+    for (const { path, why } of unused) expect(why).toMatch((bad[path.slice('target/'.length, -'.png'.length)] as readonly [unknown, RegExp])[1]);
+  });
+
+  it('takes pairs of different size and the same aspect', async () => {
+    await write({ 'source/a.png': blackPng(33, 25), 'target/a.png': blackPng(66, 49), 'source/b.png': blackPng(8, 8), 'target/b.png': blackPng(512, 512) });
+    expect((await right(scanDataset(root))).unused).toEqual([]);
   });
 
   it('passes over hidden files', async () => {

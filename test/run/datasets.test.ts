@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { datasetsOnDisk } from '../../src/run/datasets.ts';
 import type { Rescan } from '../../src/run/watch.ts';
+import { tinyPng } from '../support/images.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -15,8 +16,8 @@ beforeEach(async () => {
 });
 afterEach(async () => { await rm(root, { recursive: true }); });
 
-// What a scan looks at is names and bytes; nothing is decoded.
-const write = (name: string, text = name): Promise<void> => writeFile(join(root, name), text);
+// What a scan looks at is names, bytes and headers; nothing is decoded.
+const write = (name: string, text = name): Promise<void> => writeFile(join(root, name), name.endsWith('.png') ? tinyPng(text) : text);
 const open = async (): Promise<Dataset> => {
   const found = await datasetsOnDisk.open(root)();
   if (E.isLeft(found)) throw found.left;
