@@ -26,7 +26,7 @@ export type Turn<R> = Readonly<{
  * Trains, and trains again whenever the dataset has changed: the run under way is asked to end, and the next begins when it has. A run that is through
  * waits for the next change. While the folder is gone or of no use, the run is held.
  *
- * Timing emits how each run ended; ends after `stop`, when the run under way has; fails with a run, or with the watching.
+ * Timing emits how each run ended; ends after `stop`, when the run under way has; fails with a run at once, and with the watching when the run has ended.
  * @param options.dataset what to begin with
  * @param options.changes settled changes of the folder; see `watchFolder`
  * @param options.rescan reads the folder again, as far as these paths are concerned
@@ -68,6 +68,9 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, forgive
       return EMPTY;
     }),
   );
+  // A watch that fails ends the run cleanly first.
+  const blind = new ReplaySubject<void>(1);
+  let failure: Readonly<{ cause: unknown }> | undefined;
   const datasets = changes.pipe(takeUntil(stop), concatMap((change) => {
     switch (change.kind) {
       case 'gone':
@@ -79,13 +82,17 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, forgive
         return EMPTY;
       case 'changed': return look(change.paths);
     }
+  }), catchError((cause: unknown) => {
+    failure = { cause };
+    blind.next();
+    return EMPTY;
   }));
-  return merge(of(dataset), datasets).pipe(switchAfter((next, asked) => {
+  const runs = merge(of(dataset), datasets).pipe(switchAfter((next, asked) => {
     // A run may be asked to end before it listens.
     const over = new ReplaySubject<void>(1);
     let isOver = false;
     isBroken = false;
-    const listening = merge(stop, asked).subscribe(() => { isOver = true; over.next(); });
+    const listening = merge(stop, asked, blind).subscribe(() => { isOver = true; over.next(); });
     return train(next, { stop: over, gone, parent }).pipe(
       catchError((cause: unknown) => {
         const forgiven = forgive(cause);
@@ -100,5 +107,9 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, forgive
       }),
       finalize(() => { listening.unsubscribe(); }),
     );
+  }));
+  return concat(runs, defer(() => {
+    if (failure !== undefined) throw failure.cause;
+    return EMPTY;
   }));
 });

@@ -108,8 +108,10 @@ describe('watchRuns', () => {
 
   it('fails with a run, with the watching, and with what is no fault of the dataset', marbles((helpers) => {
     helpers.expectObservable(watch(helpers, '----------', { length: helpers.cold('---#') }).ends).toBe('---#');
-    helpers.expectObservable(watch(helpers, '---#').ends).toBe('---#');
-    helpers.expectObservable(watch(helpers, '---c', { rescan: () => helpers.cold('#') }).ends).toBe('---#');
+    // The run is saved first.
+    helpers.expectObservable(watch(helpers, '---#').ends).toBe('------(e#)', { e: 'run 1' });
+    helpers.expectObservable(watch(helpers, '#').ends).toBe('---(e#)', { e: 'run 1' });
+    helpers.expectObservable(watch(helpers, '---c', { rescan: () => helpers.cold('#') }).ends).toBe('------(e#)', { e: 'run 1' });
   }));
 
   it('tells a run that was not listening yet', marbles((helpers) => {
