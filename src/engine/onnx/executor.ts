@@ -108,6 +108,10 @@ export const cpuExecutor = (runner: Runner, device: string, shared: boolean): Ex
       stats.runs++;
       try {
         stats.running += await answer;
+      } catch (cause) {
+        // It may have failed before it looked at its memory.
+        for (const { stored } of [...feeds, ...results]) stored.known = false;
+        throw cause;
       } finally {
         finished = number;
       }
