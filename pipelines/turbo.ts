@@ -10,7 +10,7 @@ import { smoothed } from '../src/losses/adversarial.ts';
 import { mse } from '../src/losses/mse.ts';
 import { weighted } from '../src/losses/objective.ts';
 import { identity } from '../src/models/codec.ts';
-import { applyNet, makeNet } from '../src/models/net.ts';
+import { type StateDict, applyNet } from '../src/models/net.ts';
 import { patchCritic } from '../src/models/patchCritic.ts';
 import { replayBuffer } from '../src/models/replayBuffer.ts';
 import { turboGenerator } from '../src/models/turbo.ts';
@@ -19,11 +19,12 @@ import { backward } from '../src/operators/backward.ts';
 import { ema } from '../src/operators/ema.ts';
 import { encode } from '../src/operators/encode.ts';
 import { replay } from '../src/operators/replay.ts';
-import { fold, seeded } from '../src/random.ts';
+import { seeded } from '../src/random.ts';
 import type { Method } from '../src/run/method.ts';
-import { augmentOptions, dataOptions, feedOptions, optimOptions, optimizerOf, rateOf, trackOptions } from '../src/run/options.ts';
+import { augmentOptions, dataOptions, feedOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
+import { trainedNet } from '../src/run/trained.ts';
 import { settle } from '../src/streams/settle.ts';
 import * as tf from '../src/tf.ts';
 
@@ -36,19 +37,16 @@ const schema = z.object({
   loss: z.object({ l2: z.number().default(1), gan: z.number().default(0.005) }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
-  steps: z.int().min(1).default(400).describe('training steps').meta({ flag: 'steps' }),
-  seed: z.int().min(0).default(0).describe('every random draw follows from it').meta({ flag: 'seed' }),
+  steps: stepsOption(400),
+  seed: seedOption(0),
 });
 type Config = z.output<typeof schema>;
 
-const nets = ({ data, generator, critic, optim, seed, steps }: Config, given: Parameters<Method<Config, never>['nets']>[1] = {}) => {
-  const trained = { optimizer: optimizerOf(optim), lr: rateOf(optim, steps), accumulate: optim.accumulate };
-  return {
-    generator: makeNet(turboGenerator({ channels: 3, groups: 8, skipInit: 1e-5, residual: true, ...generator }), { ...trained, key: fold(seeded(seed), 'generator'), shadow: true, given: given.generator }),
-    critic: makeNet(patchCritic({ base: critic.base, layers: critic.layers, norm: 'group' }), { ...trained, key: fold(seeded(seed), 'critic'), given: given.critic }),
-    history: replayBuffer({ capacity: critic.history, shapes: { fake: [data.size, data.size, 3] } }),
-  };
-};
+const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => ({
+  generator: trainedNet(turboGenerator({ channels: 3, groups: 8, skipInit: 1e-5, residual: true, ...config.generator }), config, given),
+  critic: trainedNet(patchCritic({ base: config.critic.base, layers: config.critic.layers, norm: 'group' }), config, given, { shadow: false }),
+  history: replayBuffer({ capacity: config.critic.history, shapes: { fake: [config.data.size, config.data.size, 3] } }),
+});
 
 export const turbo: Method<Config, ReturnType<typeof nets>> = {
   name: 'turbo',

@@ -61,3 +61,17 @@ export const rateOf = ({ lr, warmUp, accumulate }: z.output<ReturnType<typeof op
   const updates = Math.max(1, Math.ceil(steps / accumulate));
   return cosine(lr, { warmUp: Math.min(warmUp, updates), steps: updates });
 };
+
+/** The network of the time-conditioned methods. */
+export const denoiserOptions = (given: { base: number; multipliers: number[]; depth: number; attention: boolean; conditioned: boolean }) => z.object({
+  base: count(given.base, 'width at full resolution'),
+  multipliers: z.array(z.number().int().min(1)).min(1).default(given.multipliers).describe('width multiplier per resolution'),
+  depth: count(given.depth, 'residual blocks per resolution'),
+  attention: z.boolean().default(given.attention).describe('whether the lowest resolution attends'),
+  groups: count(8, 'groups of every normalisation'),
+  conditioned: z.boolean().default(given.conditioned).describe('whether the network sees the source beside the noisy image'),
+});
+
+/** Steps and seed, with the flags all pipelines have. */
+export const stepsOption = (steps: number) => z.number().int().min(1).default(steps).describe('training steps of the whole run').meta({ flag: 'steps' });
+export const seedOption = (seed: number) => z.number().int().min(0).default(seed).describe('every random draw follows from it').meta({ flag: 'seed' });

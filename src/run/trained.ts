@@ -1,0 +1,13 @@
+import type { z } from 'zod';
+import { type Net, type StateDict, makeNet } from '../models/net.ts';
+import type { Network } from '../models/network.ts';
+import { fold, seeded } from '../random.ts';
+import { type optimOptions, optimizerOf, rateOf } from './options.ts';
+
+/**
+ * Makes a network live with the optimizer and learning rate of an `optimOptions` group; its draws follow from the seed and its name.
+ * @param given weights to start from, by net name @param options.shadow whether it keeps an EMA (the default)
+ */
+export const trainedNet = <I extends readonly unknown[], O>(network: Network<I, O>, { optim, steps, seed }: Readonly<{ optim: z.output<ReturnType<typeof optimOptions>>; steps: number; seed: number }>,
+  given: Readonly<Record<string, StateDict>> = {}, { shadow = true }: { shadow?: boolean } = {}): Net<I, O> =>
+  makeNet(network, { key: fold(seeded(seed), network.name), optimizer: optimizerOf(optim), lr: rateOf(optim, steps), accumulate: optim.accumulate, shadow, given: given[network.name] ?? {} });
