@@ -1,5 +1,6 @@
 /**
- * Low-rank adapters: y = W x + (alpha / rank) B A x, as further parameters of a network whose own weights stay as they are.
+ * Low-rank adapters: y = W x + (alpha / rank) B A x, as further parameters of a network whose own weights stay as they are. Linear and convolution layers
+ * add what an adapter among the parameters makes (times B A alone); `withLora` registers the parameters and sees to alpha / rank.
  * @source Hu et al. 2021, arXiv 2106.09685, eq. 3; file formats of peft, diffusers and kohya-ss/sd-scripts in `weights/loraFiles.ts`
  */
 import * as tf from '../tf.ts';

@@ -37,7 +37,7 @@ beforeAll(async () => {
     const from = ranges && range ? Number(/bytes=(\d+)-/.exec(range)?.[1]) : 0;
     response.writeHead(from > 0 ? 206 : 200, { 'content-length': file.body.length - from });
     if (cutAt === undefined || !file.path.endsWith('.safetensors')) { response.end(file.body.subarray(from)); return; }
-    response.write(file.body.subarray(from, cutAt), () => { response.destroy(); });
+    response.write(file.body.subarray(from, cutAt), () => { setTimeout(() => { response.destroy(); }, 100); });
   });
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
 });
