@@ -40,7 +40,7 @@ export const workingCoding: Coding<Working> = {
     return Buffer.concat([header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]);
   },
   fromBytes: (bytes) => {
-    const { buffer } = bytes.slice(); // a copy begins at an aligned place
+    const { buffer } = new Uint8Array(bytes); // a copy begins at an aligned place
     const [width = 0, height = 0, across = 0, along = 0, wide = 1] = new Uint32Array(buffer, 0, 6);
     return { width, height, full: [across, along], data: wide === 2 ? new Uint16Array(buffer, 24) : new Uint8Array(buffer, 24) };
   },
@@ -74,7 +74,7 @@ export const pairDecoder = (cache: Cache<Working>, read: (path: string) => Uint8
     const shorter = Math.ceil(size * magnifies);
     const images = [await open(source, shorter), await open(target, shorter)] as const;
     const [{ full }, { full: other }] = images;
-    if (!isSameAspect(full, other)) throw decodeError(target.file, new UnreadableImage(`the aspect of its source, ${full[0]} x ${full[1]}`, `it is ${other[0]} x ${other[1]}`));
+    if (!isSameAspect(full, other)) throw decodeError(target.file, new UnreadableImage(`the aspect of its source (${full[0]} x ${full[1]})`, `it is ${other[0]} x ${other[1]}`));
     const extent = extentOf(full, size);
     const [slackX, slackY] = [extent[0] / size - 1, extent[1] / size - 1];
     const [a, b, tx, c, d, ty] = affine;

@@ -96,7 +96,7 @@ const faultsOf = ({ source, target }: PairFile): readonly Unused[] => {
   if (unreadable.length > 0) return unreadable;
   const [ours, theirs] = [source, target].map(({ image, part }) => partSize(image as ImageInfo, part)) as [readonly [number, number], readonly [number, number]];
   if (Math.min(...ours) < 1) return [{ path: source.path, why: `expected two images side by side but the file is ${source.image?.width} pixel wide` }];
-  return isSameAspect(ours, theirs) ? [] : [{ path: target.path, why: `expected the aspect of ${source.path}, ${ours.join(' x ')}, but it is ${theirs.join(' x ')}` }];
+  return isSameAspect(ours, theirs) ? [] : [{ path: target.path, why: `expected the aspect of ${source.path} (${ours.join(' x ')}) but it is ${theirs.join(' x ')}` }];
 };
 
 const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Promise<Dataset> => {

@@ -92,7 +92,7 @@ describe('scanDataset', () => {
       noise: [Uint8Array.from({ length: 99 }, (_, i) => (i * 89 + 131) % 256), /but the file begins with the bytes 83dc358ee7409 ?9?/],
       bomb: [blackPng(30_000, 30_000), /^expected at most 100000000 pixels but the header announces 30000 x 30000$/],
       cut: [jpeg.subarray(0, 60), /^expected a complete, undamaged image but reading fails: /],
-      wide: [blackPng(40, 20), /^expected the aspect of source\/wide\.png, 1 x 1, but it is 40 x 20$/],
+      wide: [blackPng(40, 20), /^expected the aspect of source\/wide\.png \(1 x 1\) but it is 40 x 20$/],
     };
     for (const [name, [content]] of Object.entries(bad)) await write({ [`source/${name}.png`]: name, [`target/${name}.png`]: Buffer.from(content) });
     const { train, validation, unused } = await right(scanDataset(root));
