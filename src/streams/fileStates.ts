@@ -10,10 +10,10 @@ const hashOf = async (path: string): Promise<string> => {
 
 /**
  * Makes a function that tells the state of some files in a word: equal words for equal bytes. It remembers sizes and times from look to look and reads only
- * files whose size and time stayed as they were, since the others are still being written.
+ * files whose size and time stayed as they were, since the others are still being written. A look that is aborted ends early, with a word that means nothing.
  * @param parallel files read at the same time
  */
-export const fileStates = ({ parallel = 4 }: { parallel?: number } = {}): ((paths: readonly string[]) => Promise<string>) => {
+export const fileStates = ({ parallel = 4 }: { parallel?: number } = {}): ((paths: readonly string[], signal?: AbortSignal) => Promise<string>) => {
   const seen = new Map<string, string>();
   let looks = 0;
   const stateOf = async (path: string): Promise<string> => {
@@ -24,12 +24,12 @@ export const fileStates = ({ parallel = 4 }: { parallel?: number } = {}): ((path
     seen.set(path, outside);
     return same ? hashOf(path).catch(() => 'missing') : `${outside}, look ${looks}`;
   };
-  return async (paths) => {
+  return async (paths, signal) => {
     looks++;
     const asked = new Set(paths);
     for (const path of seen.keys()) if (!asked.has(path)) seen.delete(path);
     const states: string[] = [];
-    for (let i = 0; i < paths.length; i += parallel) states.push(...await Promise.all(paths.slice(i, i + parallel).map(stateOf)));
+    for (let i = 0; i < paths.length && !signal?.aborted; i += parallel) states.push(...await Promise.all(paths.slice(i, i + parallel).map(stateOf)));
     return createHash('sha256').update(JSON.stringify(states)).digest('hex');
   };
 };

@@ -1,4 +1,4 @@
-import { type Observable, type ObservableInput, type SchedulerLike, asyncScheduler, concat, defer, filter, from, map, of, repeat, switchMap, take, timer } from 'rxjs';
+import { type Observable, type ObservableInput, type SchedulerLike, asyncScheduler, concat, defer, filter, finalize, from, map, of, repeat, switchMap, take, timer } from 'rxjs';
 import type { FileEvent } from './fileEvents.ts';
 
 /** What has become of a folder since the last word. */
@@ -15,12 +15,12 @@ export type FolderChange =
  *
  * Timing one `changed` for each storm; `gone` and `back` at once; `gone` forgets a storm. Ends with `events` and the storm under way, fails with `events` or a look.
  * @param events see `fileEvents`
- * @param options.look tells the state of some files: equal words for equal bytes; see `fileStates`
+ * @param options.look tells the state of some files: equal words for equal bytes; see `fileStates`. Its signal aborts when an event makes it pointless.
  * @param options.quiet milliseconds
  * @throws RangeError when `quiet` is not positive
  */
 export function watchFolder(events: Observable<FileEvent>, { look, quiet = 500, scheduler = asyncScheduler }: {
-  look: (paths: readonly string[]) => ObservableInput<string>; quiet?: number; scheduler?: SchedulerLike;
+  look: (paths: readonly string[], signal: AbortSignal) => ObservableInput<string>; quiet?: number; scheduler?: SchedulerLike;
 }): Observable<FolderChange> {
   if (!(quiet > 0)) throw new RangeError(`watchFolder: expected quiet to be positive but received ${quiet}`);
   return defer(() => {
@@ -28,7 +28,10 @@ export function watchFolder(events: Observable<FileEvent>, { look, quiet = 500, 
     const settled = defer(() => {
       let last: string | undefined;
       return timer(quiet, scheduler).pipe(
-        switchMap(() => from(look([...pending]))),
+        switchMap(() => {
+          const control = new AbortController();
+          return from(look([...pending], control.signal)).pipe(finalize(() => { control.abort(); }));
+        }),
         filter((state) => { const same = state === last; last = state; return same; }),
         repeat(),
         take(1),

@@ -143,6 +143,15 @@ describe('fileStates', () => {
     expect(states.size).toBe(7);
   });
 
+  it('ends early when it is aborted', async () => {
+    const control = new AbortController();
+    const many = Array.from({ length: 1000 }, (_, i) => place(`${i}.png`));
+    const whole = await look(many);
+    const cut = look(many, control.signal);
+    control.abort();
+    expect(await cut).not.toBe(whole);
+  });
+
   it('has a word for files that are missing and for folders', async () => {
     const missing = await look([place('none.png')]);
     expect(await look([place('none.png')])).toBe(missing);

@@ -1,4 +1,4 @@
-import { NEVER, type Observable, concat, from, map, of } from 'rxjs';
+import { NEVER, type Observable, concat, from, map, of, tap } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
 import type { FileEvent } from '../../src/streams/fileEvents.ts';
@@ -51,6 +51,15 @@ describe('watchFolder', () => {
     const expected = '     --------------------x------------';
     expectObservable(watchFolder(source, { look: () => look, quiet: 3 }).pipe(map(word))).toBe(expected, { x: 'a.png b.png' });
     expectSubscriptions(look.subscriptions).toBe(['----^-!', '---------^---!', '----------------^---!']);
+  }));
+
+  it('aborts a look that an event made pointless, and no other', marbles(({ cold, hot, expectObservable, flush }) => {
+    const signals: AbortSignal[] = [];
+    const source = hot('   -a----b------------------------', events);
+    const result = watchFolder(source, { look: (_, signal) => { signals.push(signal); return cold('---(x|)').pipe(tap(() => { expect(signal.aborted).toBe(false); })); }, quiet: 3 });
+    expectObservable(result.pipe(map(word))).toBe('------------------x', { x: 'a.png b.png' });
+    flush();
+    expect(signals).toHaveLength(3);
   }));
 
   it('says at once that the folder is gone and forgets the storm; what comes back is one change', marbles(({ hot, expectObservable }) => {
