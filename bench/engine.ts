@@ -1,8 +1,9 @@
 /**
  * Times training steps of the reference workloads, in alternation with PyTorch where it is installed.
  *
- *   npm run bench -- engine [workload ...] [--steps 5] [--rounds 3] [--warmup 2] [--threads 2] [--no-torch] [--json]
+ *   npm run bench -- engine [workload ...] [--steps 5] [--rounds 3] [--warmup 2] [--threads 2] [--no-torch] [--profile] [--json]
  *
+ * `--profile` adds the time by operator, from the runtime's profiler, in a run of its own.
  * Each side lives in a process of its own; a round is `steps` steps of one, then of the other. Ratios are of medians over all rounds.
  */
 import { fileURLToPath } from 'node:url';
@@ -10,6 +11,7 @@ import { parseArgs } from 'node:util';
 import type { EngineStats } from '../src/tf.ts';
 import { type Lap, enter } from './engine/contestant.ts';
 import { median } from './engine/median.ts';
+import { type OperatorTimes, profile } from './engine/profile.ts';
 import { enterTorch, torchMissing } from './engine/torch.ts';
 import { workloads } from './workloads/all.ts';
 
@@ -75,7 +77,7 @@ export const main = async (args: readonly string[]): Promise<number> => {
     args: [...args], allowPositionals: true, allowNegative: true,
     options: {
       steps: { type: 'string', default: '5' }, rounds: { type: 'string', default: '3' }, warmup: { type: 'string', default: '2' },
-      threads: { type: 'string', default: '2' }, torch: { type: 'boolean', default: true }, json: { type: 'boolean', default: false },
+      threads: { type: 'string', default: '2' }, torch: { type: 'boolean', default: true }, profile: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
     },
   });
   const unknown = positionals.find((name) => workloads[name] === undefined);
@@ -86,8 +88,11 @@ export const main = async (args: readonly string[]): Promise<number> => {
   const results = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(workloads)) {
     const result = await measure(name, { steps, rounds, warmup, threads, torch: missing === undefined });
-    results.push(result);
-    if (!values.json) console.log(line(result));
+    const operators = values.profile ? await profile(ours, name, steps) : undefined;
+    results.push({ ...result, ...(operators && { operators }) });
+    if (values.json) continue;
+    console.log(line(result));
+    if (operators) console.log(table(operators));
   }
   if (values.json) console.log(JSON.stringify({ steps, rounds, warmup, threads, ...(missing !== undefined && { withoutTorch: missing }), results }, undefined, 2));
   return 0;
@@ -99,3 +104,9 @@ const line = ({ name, millrace, pytorch, ratio }: Awaited<ReturnType<typeof meas
   `compiled ${millrace.compilations.join('+')} outside graphs ${(100 * millrace.outsideGraphs).toFixed(1)} % (recording ${(100 * millrace.recording).toFixed(1)} %)`,
   ...(pytorch ? [`torch (${pytorch.setting}) ${pytorch.seconds.toFixed(3)} s/step peak ${(pytorch.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${pytorch.loss.toPrecision(4)}`, `ratio ${ratio?.toFixed(2)}`] : []),
 ].join('  ');
+
+const table = (operators: OperatorTimes): string => {
+  const total = operators.reduce((sum, { seconds }) => sum + seconds, 0);
+  return operators.slice(0, 12).map(({ op, seconds, calls }) =>
+    `    ${op.padEnd(22)} ${(1_000 * seconds).toFixed(1).padStart(8)} ms ${(100 * seconds / total).toFixed(1).padStart(5)} % ${calls.toFixed(0).padStart(5)} calls`).join('\n');
+};

@@ -1,14 +1,14 @@
 /** Our side of a workload: `node bench/engine/ours.ts <workload>` greets, then answers each line `<steps>` with a lap, as the twin does. */
 import { createInterface } from 'node:readline';
 import { lastValueFrom, of } from 'rxjs';
-import { engineStats, resetEngineStats, startEngine } from '../../src/tf.ts';
+import * as tf from '../../src/tf.ts';
 import { workloads } from '../workloads/all.ts';
 import { stop } from '../workloads/workload.ts';
 
 const name = process.argv[2] ?? '';
 const workload = workloads[name];
 if (workload === undefined) throw new RangeError(`ours: expected one of ${Object.keys(workloads).join(', ')} but received ${name}`);
-const info = await startEngine();
+const info = await tf.startEngine();
 const live = workload.start();
 const say = (line: unknown): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 say({ batch: workload.batch, parameters: Object.fromEntries(live.nets.map((net) => [net.name, net.weights.size])), version: info.name, device: info.device });
@@ -17,13 +17,15 @@ let step = 0;
 for await (const request of createInterface({ input: process.stdin })) {
   const seconds: number[] = [];
   let loss = Number.NaN;
-  resetEngineStats();
+  tf.resetEngineStats();
   for (let i = 0; i < Number(request); i++) {
     const start = performance.now();
     const { metrics } = await lastValueFrom(of(live.frame(step++)).pipe(live.train));
     seconds.push((performance.now() - start) / 1_000);
     loss = metrics[workload.loss] as number;
   }
-  say({ seconds, loss, peakBytes: process.resourceUsage().maxRSS * 1_024, engine: engineStats() });
+  say({ seconds, loss, peakBytes: process.resourceUsage().maxRSS * 1_024, engine: tf.engineStats() });
 }
 stop(live);
+// Sessions write their profiles when they are freed.
+tf.removeBackend(info.name);
