@@ -52,18 +52,7 @@ export const oneCentred = (critic: Critic, real: tf.Tensor4D, fake: tf.Tensor4D,
   return tf.mean(tf.square(tf.sub(lengths, 1)));
 };
 
-/**
- * Lazy regularisation: the penalty times `every` at each `every`-th step, and 0, not computed at all, at the others. The steps have two graphs, then; each is
- * compiled once.
- * @source Karras et al. 2019 (StyleGAN2), arXiv 1912.04958, section 3.1
- */
-export const lazily = (every: number, step: number, penalty: () => tf.Scalar): tf.Scalar => {
-  if (!Number.isInteger(every) || every < 1) throw new RangeError(`lazily: expected every to be a positive integer but received ${every}`);
-  if (step % every !== 0) return tf.scalar(0);
-  return every === 1 ? penalty() : tf.mul(penalty(), every);
-};
-
-/** Adam's numbers for a critic regularised every `every`-th step: lr * c and beta^c with c = every / (every + 1). @source as `lazily`, appendix B */
+/** Adam's numbers for a critic regularised every `every`-th step: lr * c and beta^c with c = every / (every + 1). @source Karras et al. 2019 (StyleGAN2), arXiv 1912.04958, appendix B */
 export const lazyAdam = ({ lr, beta1, beta2 }: Readonly<{ lr: number; beta1: number; beta2: number }>, every: number): Readonly<{ lr: number; beta1: number; beta2: number }> => {
   const c = every / (every + 1);
   return { lr: lr * c, beta1: beta1 ** c, beta2: beta2 ** c };

@@ -1,15 +1,11 @@
 import type { OperatorFunction } from 'rxjs';
-import * as tf from '../tf.ts';
 import type { Objective } from '../losses/objective.ts';
-import { differentiate } from '../models/differentiate.ts';
 import type { Net } from '../models/net.ts';
-import type { Params } from '../models/network.ts';
-import { updateNet } from '../optim/update.ts';
+import { type Predict, trainStep } from '../optim/trainStep.ts';
 import type { Batch, Measured } from '../streams/frames.ts';
 import { mapTensors } from '../streams/mapTensors.ts';
 
-/** What a network says about a frame, with the parameters being trained (`params`, for losses that look at one of them). */
-export type Predict<I extends readonly unknown[], O, F, P> = (net: (...inputs: I) => O, frame: F, params: Params) => P;
+export type { Predict } from '../optim/trainStep.ts';
 
 /**
  * One optimizer update of one network: forward pass, loss, gradient, clipping, update; what `predict` made is added to the frame as a constant.
@@ -29,24 +25,7 @@ export type Predict<I extends readonly unknown[], O, F, P> = (net: (...inputs: I
 export function backward<F extends Batch, I extends readonly unknown[], O, P extends object>(
   net: Net<I, O>, predict: Predict<I, O, F, P>, objective: Objective<F & P>, { clip }: { clip?: number } = {},
 ): OperatorFunction<F, F & P & Measured> {
-  const { optimizer } = net;
-  if (!optimizer) throw new TypeError(`backward: expected ${net.name} to have an optimizer but it has none`);
+  if (!net.optimizer) throw new TypeError(`backward: expected ${net.name} to have an optimizer but it has none`);
   if (clip !== undefined && !(clip > 0)) throw new RangeError(`backward: expected clip to be positive but received ${clip}`);
-  return mapTensors(`backward(${net.name})`, (frame: F) => {
-    const { loss, gradient, extra: { predicted, terms }, keepBuffers } = differentiate(net, (apply, params) => {
-      const predicted = predict(apply, frame, params);
-      const { loss, terms } = objective({ ...frame, ...predicted });
-      return { loss, extra: { predicted, terms } };
-    });
-    const { gradNorm, finite } = updateNet(net, gradient, { loss, step: frame.step, clip });
-    keepBuffers(finite);
-    const metrics = {
-      ...('metrics' in frame ? (frame as unknown as Measured).metrics : {}),
-      [`${net.name}.loss`]: loss,
-      ...Object.fromEntries(Object.entries(terms).map(([name, value]) => [`${net.name}.${name}`, value])),
-      [`${net.name}.gradNorm`]: gradNorm,
-      [`${net.name}.finite`]: tf.cast(finite, 'float32') as tf.Scalar,
-    };
-    return { ...frame, ...predicted, metrics };
-  });
+  return mapTensors(`backward(${net.name})`, (frame: F) => trainStep(net, frame, predict, objective, { clip }));
 }
