@@ -7,13 +7,13 @@ import { follow } from '../../src/run/atomic.ts';
 import { sha256 } from '../../src/run/checkpoint.ts';
 
 /** Steps of the whole training. */
-export const steps = 40;
+export const steps = 30;
 
 /** How a child ended, and every line it printed. */
 export type Ended = Readonly<{ lines: readonly string[]; code: number | null; signal: NodeJS.Signals | null; errors: string }>;
 
 /** A Node that runs TypeScript: this one, or that of the devDependency `node` where the tests were started with an older one. */
-const node = Number(process.versions.node.split('.')[0]) >= 24 ? process.execPath : join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'node');
+export const node = Number(process.versions.node.split('.')[0]) >= 24 ? process.execPath : join(import.meta.dirname, '..', '..', 'node_modules', '.bin', 'node');
 
 /** Trains, or goes on training, in `root`. `watch` sees each line as it comes, and may kill. */
 export const train = async (root: string, { slow = false, watch = () => {} }: { slow?: boolean; watch?: (line: string, child: ChildProcess) => void } = {}): Promise<Ended> => {
@@ -28,11 +28,14 @@ export const train = async (root: string, { slow = false, watch = () => {} }: { 
 
 export const runIn = (root: string): Promise<string> => follow(join(root, 'tiny', 'latest'));
 
-/** SHA-256 of every file of a run that has to be the same however often it was broken off: all but clocks, and where it ran. */
-export const remains = async (root: string): Promise<Record<string, string>> => {
-  const run = await runIn(root);
+/** Measured, and different each time. */
+const clocks = ['timing.jsonl', 'env.json', 'summary.json'];
+
+/** SHA-256 of every file of the latest run in `home` that has to be the same however often it was broken off: all but clocks, and where it ran. */
+export const remains = async (home: string): Promise<Record<string, string>> => {
+  const run = await follow(join(home, 'latest'));
   const files = (await readdir(run, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const compared = files.filter((path) => !['timing.jsonl', 'env.json'].includes(relative(run, path)));
+  const compared = files.filter((path) => !clocks.includes(relative(run, path)));
   const hashes = Object.fromEntries(await Promise.all(compared.sort().map(async (path) => [relative(run, path), await sha256(path)] as const)));
   for (const link of ['latest', 'best']) hashes[link] = relative(run, await follow(join(run, 'checkpoints', link)));
   return hashes;

@@ -1,0 +1,76 @@
+/**
+ * Every pipeline as a process: trained at once, and killed, resumed and trained to the same end; then used on images. The first pipeline by default, all of
+ * them in the long suite (see kill.test.ts).
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { fixtures } from '../../fixtures/index.ts';
+import { follow } from '../../src/run/atomic.ts';
+import { node, remains } from './processes.ts';
+
+const folder = join(import.meta.dirname, '..', '..', 'pipelines');
+const steps = 10;
+const shared = ['--data', fixtures.tiny.root, '--size', '32', '--batch', '2', '--steps', `${steps}`,
+  ...['logEvery=1', 'saveEvery=3', 'validateEvery=4', 'sampleEvery=5'].flatMap((setting) => ['--set', `track.${setting}`])];
+/** What makes the nets of a pipeline small. */
+const small: Readonly<Record<string, readonly string[]>> = { turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'] };
+
+const methods = readdirSync(folder).map((name) => name.replace(/\.ts$/, '')).filter((name) => !['infer', 'check'].includes(name)).sort((a, b) => Number(b === 'turbo') - Number(a === 'turbo'));
+const tried = process.env['MILLRACE_KILLS'] === undefined ? methods.slice(0, 1) : methods;
+
+const run = async (script: string, args: readonly string[], watch: (child: ChildProcess) => void = () => {}): Promise<Readonly<{ code: number | null; signal: NodeJS.Signals | null; text: string }>> => {
+  const child = spawn(node, [join(folder, `${script}.ts`), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => { text += data.toString(); });
+  watch(child);
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => { child.on('close', (...end) => { resolve(end); }); });
+  return { code, signal, text };
+};
+
+describe.each(tried)('%s', (method) => {
+  const flags = (out: string): string[] => [...shared, ...(small[method] ?? []).flatMap((setting) => ['--set', setting]), '--out', out];
+
+  it('leaves the same bytes when it is killed and resumed, and can be used', async () => {
+    const home = await mkdtemp(join(tmpdir(), `millrace-${method}-`));
+    try {
+      const whole = await run(method, flags(join(home, 'whole')));
+      expect(whole.code, whole.text).toBe(0);
+      const at = 4 + Math.floor(Math.random() * (steps - 4));
+      let looking: NodeJS.Timeout | undefined;
+      const latest = join(home, 'broken', method, 'latest');
+      const killed = await run(method, flags(join(home, 'broken')), (child) => {
+        looking = setInterval(() => {
+          const metrics = join(latest, 'metrics.jsonl');
+          if (existsSync(metrics) && readFileSync(metrics, 'utf8').split('\n').length > at) child.kill('SIGKILL');
+        }, 2);
+      });
+      clearInterval(looking);
+      expect(killed.signal, killed.text).toBe('SIGKILL');
+      const resumed = await run(method, ['--out', join(home, 'broken'), '--resume']);
+      expect(resumed.code, resumed.text).toBe(0);
+      expect(resumed.text).toMatch(/resuming at step \d+/);
+      const [one, other] = [await remains(join(home, 'whole', method)), await remains(join(home, 'broken', method))];
+      expect(Object.keys(one)).toContain(join('checkpoints', `checkpoint-${steps}`, 'manifest.json'));
+      expect(other).toEqual(one);
+
+      const photos = join(home, 'photos');
+      await mkdir(photos);
+      await writeFile(join(photos, 'bad.png'), 'no image');
+      await sharp({ create: { width: 51, height: 37, channels: 3, background: '#c64' } }).jpeg().toFile(join(photos, 'odd.jpg'));
+      const used = await run('infer', ['--run', latest, '--in', photos, '--out', join(home, 'out'), '--batch', '2']);
+      expect(used.code, used.text).toBe(1);
+      expect(used.text).toContain('bad.png: expected an image');
+      const { width, height } = await sharp(join(home, 'out', 'odd.png')).metadata();
+      expect([width, height]).toEqual([51, 37]);
+      expect((await readdir(join(home, 'out'))).includes('bad.png')).toBe(false);
+      expect(await follow(latest)).not.toBe(latest);
+    } finally {
+      await rm(home, { recursive: true, force: true });
+    }
+  }, 300_000);
+});
