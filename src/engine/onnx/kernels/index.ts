@@ -2,6 +2,7 @@
 import type { Kernel, Shortcut } from '../registry.ts';
 import { angles } from './angles.ts';
 import { blocks } from './blocks.ts';
+import { complexShortcuts } from './complex.ts';
 import { convolutions } from './conv.ts';
 import { creations, shortcuts as made } from './creation.ts';
 import { depthwise } from './depthwise.ts';
@@ -17,8 +18,13 @@ import { reductions } from './reduce.ts';
 import { resizes } from './resize.ts';
 import { shapes } from './shape.ts';
 
-export const kernels: readonly Kernel[] = [
+const own: readonly Kernel[] = [
   ...elementwise, ...angles, ...shapes, ...blocks, ...reductions, ...orders, ...matMuls, ...einsums, ...convolutions, ...depthwise, ...fusions, ...pools, ...resizes, ...normalisations,
   ...creations, ...gathers,
 ];
-export const shortcuts: readonly Shortcut[] = [...made];
+export const shortcuts: readonly Shortcut[] = [...made, ...complexShortcuts];
+
+const answered = new Set(shortcuts.map(({ name }) => name));
+
+/** Those that are recorded; a shortcut takes the place of the kernel of its name. */
+export const kernels: readonly Kernel[] = own.filter(({ name }) => !answered.has(name));
