@@ -270,7 +270,7 @@ describe('a process', () => {
     child.kill('SIGINT');
     expect(await ended).toBe(130);
     expect(output()).toMatch(/stopping: the step is finished and saved.*stopped after \d+ of 100000 steps\ncheckpoint saved: .*checkpoint-\d+\ncontinue with\n {2}node .*linePipeline\.ts --resume /s);
-    const resumed = open(`--resume ${(await runs())[0]} --steps 3`);
+    const resumed = open(`--resume ${(await runs())[0]} --steps 1`);
     expect(await resumed.ended).toBe(0);
     expect(resumed.output()).toContain('are done already');
   });
