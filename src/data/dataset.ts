@@ -5,6 +5,7 @@ export type FileState = Readonly<{
   /** Path from the dataset's folder, with forward slashes. */
   path: string;
   bytes: number;
+  /** NaN for a file that was written so shortly before it was read that its time proves nothing. */
   mtimeMs: number;
   /** SHA-256 of the content, in hex. */
   hash: string;

@@ -12,6 +12,8 @@ import { type PathPair, isImagePath, layoutNames, recognise } from './layouts.ts
 export const heldOutShare = 0.1;
 
 const filesAtOnce = 16;
+/** Milliseconds that no disk's clock is coarser than; FAT has two seconds. */
+const clockTick = 2000;
 const promptsFile = 'train_prompts.json';
 
 /** Every file below a folder that could matter: images and the prompts; hidden names are passed over, links are followed. */
@@ -53,7 +55,9 @@ const lookAt = async (root: string, known: ReadonlyMap<string, FileState>): Prom
       const { size, mtimeMs } = await stat(join(root, path));
       const before = known.get(path);
       if (before && before.bytes === size && before.mtimeMs === mtimeMs) return before;
-      return { path, bytes: size, mtimeMs, ...await readState(root, path) };
+      // A file that was written just now may be written again within the same tick of the disk's clock: its time proves nothing.
+      const isOld = Date.now() - mtimeMs > clockTick;
+      return { path, bytes: size, mtimeMs: isOld ? mtimeMs : Number.NaN, ...await readState(root, path) };
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw cause;
@@ -99,13 +103,18 @@ const faultsOf = ({ source, target }: PairFile): readonly Unused[] => {
   return isSameAspect(ours, theirs) ? [] : [{ path: target.path, why: `expected the aspect of ${source.path} (${ours.join(' x ')}) but it is ${theirs.join(' x ')}` }];
 };
 
+/** The error of a folder without one usable pair; its cause lists all files. */
+const nothingToUse = (root: string, why: string, unused: readonly Unused[]): DatasetError => {
+  const each = unused.map((file) => new DatasetError(join(root, file.path), `${file.path}: ${file.why}`));
+  return new DatasetError(root, `${root}: ${[why, ...each.slice(0, 3).map(({ message }) => message)].join('\n  ')}`, new AggregateError(each));
+};
+
 const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Promise<Dataset> => {
   const images = [...files.keys()].filter(isImagePath);
   if (images.length === 0) throw new DatasetError(root, `${root}: expected image files but found none`);
   const { found, almost } = recognise(images);
   if (!found) {
-    const missed = almost.slice(0, 3).map(({ path, why }) => `\n  ${path}: ${why}`).join('');
-    throw new DatasetError(root, `${root}: expected pairs in one of the layouts ${layoutNames.join(' | ')} but found ${images.length} image files that form no pair${missed}`);
+    throw nothingToUse(root, `expected pairs in one of the layouts ${layoutNames.join(' | ')} but found ${images.length} image files that form no pair`, almost);
   }
   const unused = [...found.unused];
   const prompts = await readPrompts(root, files, unused);
@@ -124,8 +133,8 @@ const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Pr
   const [train = [], val = [], test = []] = [...usable.values()];
   const held = val.length > 0 ? val : test;
   if (train.length === 0) {
-    const bad = unused.slice(0, 3).map(({ path, why }) => `\n  ${path}: ${why}`).join('');
-    throw new DatasetError(root, `${root}: expected pairs to train on but found ${held.length > 0 ? `only ${held.length} held-out ones` : 'none that can be used'} (layout ${found.layout})${bad}`);
+    const came = held.length > 0 ? `only ${held.length} held-out ones` : 'none that can be used';
+    throw nothingToUse(root, `expected pairs to train on but found ${came} (layout ${found.layout})`, unused);
   }
   const split = held.length > 0;
   return { root, layout: found.layout, ...(split ? { train, validation: held } : holdOut(train)), heldOutBy: split ? 'split' : 'hash', unused, files };

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
@@ -136,5 +136,22 @@ describe('rescanDataset', () => {
     const changes = await right(rescanDataset(first));
     expect(changes).toMatchObject({ added: ['source/new.png', 'target/new.png'], changed: ['source/p1.png'], removed: ['target/p2.png'] });
     expect(changes.dataset.unused.map(({ path }) => path)).toEqual(['source/p2.png']);
+  });
+
+  it('sees an edit of the same size within one tick of the disk\'s clock', async () => {
+    await write(many(2));
+    const first = await right(scanDataset(root));
+    const { mtime } = await stat(join(root, 'target/p0.png'));
+    await write({ 'target/p0.png': 'tX' });
+    await utimes(join(root, 'target/p0.png'), mtime, mtime);
+    expect((await right(rescanDataset(first))).changed).toEqual(['target/p0.png']);
+  });
+
+  it('reads nothing again that has not changed', async () => {
+    await write(many(2));
+    for (const side of ['source', 'target']) for (const i of [0, 1]) await utimes(join(root, `${side}/p${i}.png`), 1e9, 1e9);
+    const first = await right(scanDataset(root));
+    const again = await right(rescanDataset(first));
+    for (const [path, state] of again.dataset.files) expect(state).toBe(first.files.get(path));
   });
 });
