@@ -80,7 +80,7 @@ const judge = (critic: Apply, { replayed }: Pair & Replayed<'fake'>): { judged: 
 const observe = pipe(
   guard(run),
   validate(run, heldOut, translate, { every: 10, batch: 2 }),
-  sample(run, heldOut, translate, { every: 20, count: 2 }),
+  sample(run, heldOut, translate, { every: 10, count: 2 }),
   report(run, gate, { every: 2 }),
   checkpoint(run, nets, { every: 5, keep: 3 }),
 );
