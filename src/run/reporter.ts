@@ -1,6 +1,7 @@
 /** What `report` counts and writes: speed over the last steps, smoothed loss terms, the two logs. */
 import type { CreditGate, GateStats } from '../streams/creditGate.ts';
 import type { Settled } from '../streams/frames.ts';
+import { engineStats } from '../tf.ts';
 import type { RunContext } from './method.ts';
 import { lossTerms, progressLine } from './progress.ts';
 import { type LogRecord, readLog } from './runLog.ts';
@@ -16,8 +17,9 @@ export type Timing = Readonly<{
   images: number;
   /** Speed over the last steps. */
   imagesPerSecond: number;
-  /** Of this session: see `GateStats`. */
+  /** Share of this session's time in which the executor ran graphs (where it does not count that: in which a batch was with it), in 0..1. */
   engineBusy: number;
+  /** Of this session: see `GateStats`. */
   maxInFlight: number;
   bottleneck: string;
 }>;
@@ -49,6 +51,13 @@ export const reporter = (run: Pick<RunContext, 'folder' | 'start' | 'steps' | 'r
   let isFull = false;
   let earlier: { seconds: number; images: number } | undefined;
 
+  const ranBefore = engineStats().running;
+  const busy = (stats: GateStats): number => {
+    const ran = engineStats().running - ranBefore;
+    const clock = clockOf(stats);
+    return ran > 0 && clock > 0 ? Math.min(1, ran / clock) : stats.engineBusy;
+  };
+
   /** Seconds and images per second of the last steps. */
   const speed = (): { perStep: number; images: number } | undefined => {
     const [first, final] = [recent[0], recent.at(-1)];
@@ -68,7 +77,7 @@ export const reporter = (run: Pick<RunContext, 'folder' | 'start' | 'steps' | 'r
     const { stats } = gate;
     await append('timing', {
       step: frame.step, time: new Date().toISOString(), seconds: earlier.seconds + clockOf(stats), images: earlier.images + images, imagesPerSecond: speed()?.images ?? 0,
-      engineBusy: stats.engineBusy, maxInFlight: stats.maxInFlight, bottleneck: stats.bottleneck,
+      engineBusy: busy(stats), maxInFlight: stats.maxInFlight, bottleneck: stats.bottleneck,
     } satisfies Timing);
     written = frame.step;
   };
@@ -86,7 +95,7 @@ export const reporter = (run: Pick<RunContext, 'folder' | 'start' | 'steps' | 'r
       }
       const pace = speed();
       run.report.bar(progressLine({
-        step: frame.step + 1, steps: run.steps, secondsPerStep: pace?.perStep, imagesPerSecond: pace?.images, engineBusy: stats.engineBusy, bottleneck: stats.bottleneck, terms: smoothed,
+        step: frame.step + 1, steps: run.steps, secondsPerStep: pace?.perStep, imagesPerSecond: pace?.images, engineBusy: busy(stats), bottleneck: stats.bottleneck, terms: smoothed,
       }, width()));
     },
     write: async () => {

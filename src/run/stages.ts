@@ -57,11 +57,15 @@ export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment
  */
 export const observe = (run: RunContext, gate: CreditGate, { data, track }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate): OperatorFunction<Settled, Settled> => {
   const heldOut = heldOutOf(run, { size: data.size });
-  return gate.stage('disk', pipe(
+  return pipe(
     guard<Settled>(run),
-    validate(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
-    sample(run, heldOut, translate, { every: track.sampleEvery }),
-    report(run, gate, { every: track.logEvery }),
-    checkpoint(run, resources, { every: track.saveEvery, keep: track.keep }),
-  ));
+    gate.stage('engine', pipe(
+      validate(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
+      sample(run, heldOut, translate, { every: track.sampleEvery }),
+    )),
+    gate.stage('disk', pipe(
+      report(run, gate, { every: track.logEvery }),
+      checkpoint(run, resources, { every: track.saveEvery, keep: track.keep }),
+    )),
+  );
 };
