@@ -11,6 +11,7 @@ import { follow } from '../src/run/atomic.ts';
 import { parseConfig } from '../src/run/config.ts';
 import { helpText } from '../src/run/help.ts';
 import { inferOptions } from '../src/run/inferOptions.ts';
+import { readGiven } from '../src/run/given.ts';
 import { findImages, translateFiles } from '../src/run/inference.ts';
 import type { BaseConfig, Method } from '../src/run/method.ts';
 import { errorText, shownPath } from '../src/run/outcome.ts';
@@ -52,7 +53,7 @@ const infer = async (argv: readonly string[], { line, bar, end } = terminal()): 
   const checkpoint = await unwrap(findCheckpoint(run, named !== run.path ? named : hasBest ? options.checkpoint : 'latest'));
   for (const { message } of checkpoint.broken) line(`passed over: ${message}`);
   const engine = await startEngine();
-  const nets = method.nets(config.right);
+  const nets = method.nets(config.right, await readGiven(method.files?.(config.right) ?? {}));
   try {
     await unwrap(restoreForUse(checkpoint.path, nets));
     line(`${method.name} at step ${checkpoint.state.step} (${shownPath(checkpoint.path)}), engine ${engine.name}, ${jobs.length} images`);

@@ -1,6 +1,5 @@
 /**
- * pix2pix-turbo on one paired folder: a one-step generator with near-zero skips, trained with L2, a perceptual term where its weights are given, and a
- * critic that sees past fakes beside new ones.
+ * pix2pix-turbo on one paired folder: a one-step generator with near-zero skips, trained with L2, LPIPS, and a critic that sees past fakes beside new ones.
  * Run: node pipelines/turbo.ts [--data fixtures/splats] [--steps 400] [--watch] [--set loss.gan=0]
  * @source Parmar et al. 2024, arXiv 2403.12036, at the scale of a few hundred pairs: every part is trained from scratch, in pixel space
  */
@@ -10,7 +9,8 @@ import { smoothed } from '../src/losses/adversarial.ts';
 import { mse } from '../src/losses/mse.ts';
 import { weighted } from '../src/losses/objective.ts';
 import { identity } from '../src/models/codec.ts';
-import { type StateDict, applyNet } from '../src/models/net.ts';
+import { lpips } from '../src/models/lpips.ts';
+import { type StateDict, applyNet, givenNet } from '../src/models/net.ts';
 import { patchCritic } from '../src/models/patchCritic.ts';
 import { replayBuffer } from '../src/models/replayBuffer.ts';
 import { turboGenerator } from '../src/models/turbo.ts';
@@ -34,7 +34,8 @@ const schema = z.object({
   augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 1, flip: 0.5, hue: 0, saturation: 0 }),
   generator: z.object({ base: z.int().default(16), multipliers: z.array(z.int()).default([1, 2, 4]), depth: z.int().default(1), gamma: z.number().min(0).max(1).default(1).describe('smallest share of the source in the noise mix; 1 is deterministic') }),
   critic: z.object({ base: z.int().default(24), layers: z.int().default(2), history: z.int().default(64).describe('past fakes that the critic is shown again') }),
-  loss: z.object({ l2: z.number().default(1), gan: z.number().default(0.005) }),
+  loss: z.object({ l2: z.number().default(1), lpips: z.number().default(5).describe('weight of the perceptual term, where its weights are given'), gan: z.number().default(0.005) }),
+  lpips: z.object({ backbone: z.enum(['vgg', 'alex', 'squeeze']).default('vgg'), weights: z.array(z.string()).default([]).describe('weights files: torchvision trunk and LPIPS linear layers') }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
   steps: stepsOption(400),
@@ -45,6 +46,7 @@ type Config = z.output<typeof schema>;
 const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => ({
   generator: trainedNet(turboGenerator({ channels: 3, groups: 8, skipInit: 1e-5, residual: true, ...config.generator }), config, given),
   critic: trainedNet(patchCritic({ base: config.critic.base, layers: config.critic.layers, norm: 'group' }), config, given, { shadow: false }),
+  ...(given?.['lpips'] && { perceptual: givenNet(lpips(config.lpips.backbone), given['lpips']) }),
   history: replayBuffer({ capacity: config.critic.history, shapes: { fake: [config.data.size, config.data.size, 3] } }),
 });
 
@@ -53,26 +55,26 @@ export const turbo: Method<Config, ReturnType<typeof nets>> = {
   summary: 'one-step generator with near-zero skips, L2 and a critic (pix2pix-turbo)',
   schema,
   nets,
-  train: (config, run, { generator, critic, history }) => {
-    const { loss, optim: { clip }, track } = config;
-    const key = seeded(run.seed);
-    const gate = run.gate(config.feed.credits);
-    const gan = smoothed({ real: 0.8 });
+  files: (config) => ({ lpips: config.lpips.weights }),
+  train: (config, run, resources) => {
+    const [{ generator, critic, history, perceptual }, { loss, optim: { clip } }] = [resources, config];
+    const [key, gate, gan] = [seeded(run.seed), run.gate(config.feed.credits), smoothed({ real: 0.8 })];
+    if (!perceptual) run.report.line('no LPIPS weights are given (lpips.weights): training without the perceptual term');
     const learn = pipe(
       encode(identity),                                                                  // + sourceLatent, targetLatent
       addNoise({ gamma: [config.generator.gamma, 1], key }),                              // + r, noisy
       backward(generator, (net, { noisy, r }) => ({ fake: net(noisy, r) }), weighted({    // + fake
         l2: [loss.l2, ({ fake, target }) => mse(fake, target)],
+        ...(perceptual && { lpips: [loss.lpips, ({ fake, target }) => tf.mean(applyNet(perceptual.net)(fake, target).total)] }),
         gan: [loss.gan, ({ fake }) => gan.generator({ fakeLogits: applyNet(critic)(fake) })],
       }), { clip }),
       replay(history, ({ fake }) => ({ fake }), { key }),                                // + replayed: new fakes mixed with past ones
       backward(critic, (net, { target, replayed }) => ({ realLogits: net(target), fakeLogits: net(replayed.fake) }), weighted({ gan: [1, gan.critic] }), { clip }),
-      ema(generator, track),
+      ema(generator, config.track),
     );
-    return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle())), observe(run, gate, config, { generator, critic, history }, turbo.translate({ generator, critic, history }, config)), gate.settle());
+    return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle())), observe(run, gate, config, resources, turbo.translate(resources, config)), gate.settle());
   },
   translate: ({ generator }) => (source) => applyNet(generator, 'shadow')(source, tf.ones([source.shape[0], 1, 1, 1])),
   multipleOf: ({ generator }) => 2 ** (generator.multipliers.length - 1),
 };
-
 if (import.meta.main) await runPipeline(turbo);

@@ -109,3 +109,20 @@ export const applyNet = <I extends readonly unknown[], O>(net: Net<I, O>, from: 
   const params = paramsOf(net, from);
   return (...inputs) => net.network.apply(params, ...inputs);
 };
+
+/** A net that is given, not trained: its weights are constants of the run, which frees them; checkpoints leave them out. */
+export type GivenNet<I extends readonly unknown[], O> = Readonly<{ variables: Readonly<Record<string, never>>; constants: Readonly<Record<string, tf.Variable>>; net: Net<I, O> }>;
+
+/**
+ * Makes a network live with weights that never change.
+ * @param state all of its parameters
+ * @throws TypeError naming the first parameter that is missing or of another size
+ */
+export const givenNet = <I extends readonly unknown[], O>(network: Network<I, O>, state: StateDict): GivenNet<I, O> => {
+  for (const [name, { shape }] of network.specs) {
+    const have = state[name];
+    if (!have || sizeOf(have.shape) !== sizeOf(shape)) throw new TypeError(`${network.name}: expected given weights ${name} [${shape.join(', ')}] but received ${have ? `[${have.shape.join(', ')}]` : 'none'}`);
+  }
+  const net = makeNet(network, { key: [0, 0], given: state });
+  return { variables: {}, constants: net.variables, net };
+};

@@ -7,6 +7,7 @@ import type { EngineInfo } from '../tf.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Control } from './control.ts';
 import { describeEnvironment, noteResume } from './environment.ts';
+import { readGiven } from './given.ts';
 import type { BaseConfig, Method, ReportSink, RunContext, SkippedFiles } from './method.ts';
 import { type Verified, newestCheckpoint, restoreVariables } from './restore.ts';
 import { type RunFolder, createRunFolder, rewindRunFolder } from './runFolder.ts';
@@ -70,7 +71,7 @@ const open = async <C>(method: string, { config, engine, out, begin, report }: T
  * Timing one value when training has ended, by itself or by `control.stop`; fails with a RunError once there is a folder.
  */
 export const trainRun = <C extends BaseConfig, N extends Readonly<Record<string, Resource>>>(method: Method<C, N>, training: Training<C>): Observable<RunEnd> =>
-  defer(() => open(method.name, training)).pipe(concatMap(({ folder, from: checkpoint }) => {
+  defer(async () => ({ files: await readGiven(method.files?.(training.config) ?? {}), ...await open(method.name, training) })).pipe(concatMap(({ files, folder, from: checkpoint }) => {
     const { config, dataset, begin, control, skippedFiles, strict, report } = training;
     const start = checkpoint?.state.step ?? 0;
     let step = start;
@@ -79,13 +80,13 @@ export const trainRun = <C extends BaseConfig, N extends Readonly<Record<string,
       gate: (credits) => creditGate(credits, { paused: control.paused, stop: control.stop }),
     };
     const makeNets = (): N => {
-      if (!('weights' in begin) || begin.weights === undefined) return method.nets(config);
-      const fresh = method.nets(config);
+      if (!('weights' in begin) || begin.weights === undefined) return method.nets(config, files);
+      const fresh = method.nets(config, files);
       const fitted = fitWeights(fresh, begin.weights);
       free(fresh);
       if (E.isLeft(fitted)) throw fitted.left;
       for (const text of fitted.right.lines) report.line(text);
-      return method.nets(config, fitted.right.given);
+      return method.nets(config, { ...files, ...fitted.right.given });
     };
     report.line(`run ${folder.path}`);
     if (start >= config.steps) {

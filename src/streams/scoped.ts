@@ -2,11 +2,15 @@ import { Observable, type ObservableInput, defer, using } from 'rxjs';
 import * as tf from '../tf.ts';
 
 /** Something that owns variables: a live net, a replay buffer. Their names are stable, so that what it owns can be saved and restored. */
-export type Resource = Readonly<{ variables: Readonly<Record<string, tf.Variable>> }>;
+export type Resource = Readonly<{
+  variables: Readonly<Record<string, tf.Variable>>;
+  /** Variables that it owns too but that never change, such as given weights: freed with it, not saved. */
+  constants?: Readonly<Record<string, tf.Variable>>;
+}>;
 
 /** Frees every variable of every resource. */
 export const free = (resources: Readonly<Record<string, Resource>>): void => {
-  for (const { variables } of Object.values(resources)) for (const variable of Object.values(variables)) variable.dispose();
+  for (const { variables, constants = {} } of Object.values(resources)) for (const variable of [...Object.values(variables), ...Object.values(constants)]) variable.dispose();
 };
 
 /**

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import * as tf from '../../src/tf.ts';
 import { constant, gaussian, zeros } from '../../src/models/init.ts';
-import { applyNet, flatten, makeNet, paramsOf, unflatten } from '../../src/models/net.ts';
+import { applyNet, flatten, givenNet, makeNet, paramsOf, unflatten } from '../../src/models/net.ts';
 import { buildNetwork, param } from '../../src/models/network.ts';
 import { gradientsOf } from '../../src/models/tape.ts';
 import type { Optimizer } from '../../src/optim/optimizer.ts';
 import { seeded } from '../../src/random.ts';
+import { free } from '../../src/streams/scoped.ts';
 
 const affine = buildNetwork('affine', {}, (root) => {
   const weight = root.param('weight', [2, 2], gaussian(1));
@@ -63,6 +64,26 @@ describe('makeNet', () => {
     expect([...await again.data()]).toEqual([...await net.weights.data()]);
     again.dispose();
     freed(net);
+  });
+});
+
+describe('givenNet', () => {
+  const state = { weight: { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }, bias: { shape: [2], data: Float32Array.of(5, 6) }, running_mean: { shape: [2], data: Float32Array.of(0, 1) } };
+
+  it('has no variables to save, and constants that go with it', async () => {
+    const before = tf.memory().numTensors;
+    const given = givenNet(affine, state);
+    expect(given.variables).toEqual({});
+    const y = tf.tidy(() => applyNet(given.net)(tf.tensor2d([[1, 1]])));
+    expect([...await y.data()]).toEqual([8, 12]);
+    y.dispose();
+    free({ given });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('names the first parameter that is missing or of another size', () => {
+    expect(() => givenNet(affine, { weight: state.weight })).toThrow('affine: expected given weights bias [2] but received none');
+    expect(() => givenNet(affine, { ...state, bias: state.weight })).toThrow('bias [2] but received [2, 2]');
   });
 });
 
