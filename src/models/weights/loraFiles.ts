@@ -8,9 +8,10 @@ import { type LoraModule, adaptablePaths } from '../lora.ts';
 import type { StateDict } from '../net.ts';
 import { type Network, sizeOf } from '../network.ts';
 import { adapterNames } from '../nn.ts';
+import { ldmNameOf } from './ldmNames.ts';
 import { nearestName } from './report.ts';
 
-type Wanted = Pick<Network<never, unknown>, 'name' | 'specs'>;
+type Wanted = Pick<Network<never, unknown>, 'name' | 'config' | 'specs'>;
 type Part = 'a' | 'b' | 'alpha';
 
 /** Adapters ready for `withLora`. */
@@ -30,11 +31,14 @@ const stripped = (name: string): string => {
   return prefix === undefined ? name : stripped(name.slice(prefix.length));
 };
 
+/** What kohya's files for SDXL call a layer: the original code's name with underscores. */
+const ldmPath = (network: Wanted, path: string): string => ldmNameOf(network, `${path}.weight`).slice(0, -'.weight'.length).replaceAll('.', '_');
+
 /** Which layer a key means: dotted paths by themselves, kohya's by their underscores, old processors by the projection they replace. */
 const resolver = (network: Wanted): ((stem: string) => string | undefined) => {
   const paths = adaptablePaths(network);
   const known = new Set(paths);
-  const underscored = new Map(paths.map((path) => [path.replaceAll('.', '_'), path]));
+  const underscored = new Map(paths.flatMap((path) => [[path.replaceAll('.', '_'), path], ...(network.name === 'UNet2DConditionModel' ? [[ldmPath(network, path), path] as const] : [])] as const));
   return (stem) => {
     const path = stripped(stem).replace(/\.processor\.to_out$/, '.to_out.0').replace(/\.processor\.(to_[qkv])$/, '.$1');
     return known.has(path) ? path : underscored.get(path);

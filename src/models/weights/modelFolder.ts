@@ -7,6 +7,7 @@ import { ConfigError, WeightsError } from '../../errors.ts';
 import type { StateDict } from '../net.ts';
 import type { Network } from '../network.ts';
 import { builderOf, modelClasses } from '../registry.ts';
+import { fromLdm, isLdm } from './ldmNames.ts';
 import { openStateDict } from './openWeights.ts';
 import { fitted, nearestName } from './report.ts';
 import { type SaveOptions, saveSharded, writeAtomically } from './saveSafetensors.ts';
@@ -36,7 +37,7 @@ export const readPipeline = (folder: string): TE.TaskEither<ConfigError, Readonl
  * @param folder holds `config.json` and weights; of a pipeline, name the part, or give its folder
  * @param options.part folder of a pipeline, such as `unet` or `vae`
  * @param options.variant which weights, such as `fp16`
- * @param options.weights file of weights elsewhere, for a configuration without its own
+ * @param options.weights file of weights elsewhere, for a configuration without its own; it may have the original latent-diffusion code's names
  * @returns a report of everything that is missing, unexpected or misshapen where they do not fit
  */
 export const loadModel = (folder: string, { part, variant, weights }: { part?: string; variant?: string; weights?: string } = {}): TE.TaskEither<ModelError, LoadedModel> => async () => {
@@ -49,7 +50,8 @@ export const loadModel = (folder: string, { part, variant, weights }: { part?: s
   if (E.isLeft(network)) return network;
   const state = await openStateDict(weights ?? place, variant === undefined ? {} : { variant })();
   if (E.isLeft(state)) return state;
-  return E.map((fits: StateDict) => ({ className, network: network.right, state: fits }))(fitted(network.right, state.right, weights ?? place));
+  const named = isLdm(state.right) ? fromLdm(network.right, state.right) : state.right;
+  return E.map((fits: StateDict) => ({ className, network: network.right, state: fits }))(fitted(network.right, named, weights ?? place));
 };
 
 /** A pipeline's folder in place of a part of it: say which parts there are. */
