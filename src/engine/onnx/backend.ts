@@ -7,6 +7,7 @@ import { EngineError } from '../../errors.ts';
 import { engineStatistics as stats } from '../stats.ts';
 import type { Executor } from './executor.ts';
 import { type Plan, Plans } from './plans.ts';
+import { onComplex } from './kernels/complex.ts';
 import { layOut } from './recorder.ts';
 import type { Kernel, Outline, Shortcut, Signature } from './registry.ts';
 import { type Dtype, type Numbers, type RecordedNode, type Stored, Value, specOf } from './value.ts';
@@ -46,7 +47,7 @@ export class OnnxBackend extends tf.KernelBackend {
     super();
     this.name = name;
     this.executor = executor;
-    this.#plans = new Plans(planBound, ({ id }) => executor.release(id));
+    this.#plans = new Plans(executor.target, planBound, ({ id }) => executor.release(id));
   }
 
   held(dataId: object): Value {
@@ -162,6 +163,8 @@ export class OnnxBackend extends tf.KernelBackend {
     let signature = this.#signatures.get(key);
     if (signature === undefined) {
       const foreign = inputs.find((input) => input && (input.spec.dtype === 'complex64' || input.spec.dtype === 'string'));
+      const answer = foreign?.parts && onComplex(this, kernel, inputs, counted);
+      if (answer) return answer;
       if (foreign) throw new EngineError(kernel.name, `${kernel.name} on ${this.name} takes no ${foreign.spec.dtype} tensors; use real-valued operations`);
       const specs = inputs.map((input) => input?.spec);
       const inferred = kernel.infer(specs as NonNullable<typeof specs[number]>[], counted);
@@ -288,7 +291,7 @@ export const registerKernels = (backendName: string, kernels: readonly Kernel[],
         const lazy = backend as OnnxBackend;
         const values = lazy.record(kernel, take(lazy, kernel.inputs, inputs as Given), attrs as Readonly<Record<string, unknown>> | undefined);
         const first = values[0] as Value;
-        const out = (first.maker as RecordedNode).signature.list ? values.map(info) : info(first);
+        const out = first.maker?.signature.list ?? kernel.list ? values.map(info) : info(first);
         stats.tracing += (performance.now() - started) / 1e3;
         return out;
       },

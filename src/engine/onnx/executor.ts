@@ -1,5 +1,6 @@
 /** What runs graphs for the lazy backend. Calls are carried out in the order they are made. */
 import { engineStatistics as stats } from '../stats.ts';
+import type { Target } from './graph.ts';
 import type { Runner } from './runner.ts';
 import type { Place } from './sessions.ts';
 import { type Numbers, type Spec, type Stored, bytesOf, numbersOf } from './value.ts';
@@ -10,6 +11,8 @@ export type Fed = Readonly<{ stored: Stored; spec: Spec }>;
 export type Executor = Readonly<{
   /** The device in words. */
   device: string;
+  /** What graphs are written for. */
+  target: Target;
   /** Makes a session of a model with results of these specs. A failure shows when it is run. */
   compile: (plan: number, model: Uint8Array, results: readonly Spec[]) => void;
   /** Frees a session once the runs before have ended. */
@@ -80,7 +83,7 @@ const released = (runner: Runner): Executor['release'] => (plan) => { runner('re
 const shapeOf = ({ stored: { id }, spec: { shape, dtype, size } }: Fed): Place => ({ block: id, shape, dtype, size });
 
 /** Values in memory that both this thread and the one that runs graphs can see, so that nothing is copied between them. @param shared whether those are two threads */
-export const cpuExecutor = (runner: Runner, device: string, shared: boolean): Executor => {
+export const cpuExecutor = (runner: Runner, device: string, target: Target, shared: boolean): Executor => {
   const pool = new Pool(shared, (block) => { if (block.known) runner('forget', block.id).catch(() => {}); });
   const view = ({ buffer }: Stored, { dtype, size }: Spec): Numbers => numbersOf(dtype, buffer as ArrayBufferLike, 0, size);
   let runs = 0;
@@ -94,6 +97,7 @@ export const cpuExecutor = (runner: Runner, device: string, shared: boolean): Ex
   };
   return {
     device,
+    target,
     compile: compiled(runner),
     release: released(runner),
     allocate: (spec) => pool.take(bytesOf(spec)),
@@ -127,7 +131,7 @@ export const cpuExecutor = (runner: Runner, device: string, shared: boolean): Ex
 };
 
 /** Values on the GPU, known here by number only. */
-export const gpuExecutor = (runner: Runner, device: string): Executor => {
+export const gpuExecutor = (runner: Runner, device: string, target: Target): Executor => {
   let next = 0;
   const allocate = (spec: Spec): Stored => {
     counted(bytesOf(spec));
@@ -135,6 +139,7 @@ export const gpuExecutor = (runner: Runner, device: string): Executor => {
   };
   return {
     device,
+    target,
     compile: compiled(runner),
     release: released(runner),
     allocate,

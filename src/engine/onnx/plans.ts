@@ -2,7 +2,7 @@
  * Compiled graphs by structure. Numbers that were written in code are built into a graph; when one of them turns out to change from flush to flush, the next
  * graph of that structure takes it as an input, so that a changing number costs one more compilation and not one each time.
  */
-import { Graph, type Ref } from './graph.ts';
+import { Graph, type Ref, type Target } from './graph.ts';
 import { type Layout, sameCode } from './recorder.ts';
 import type { ElementType } from './proto.ts';
 import { EngineError } from '../../errors.ts';
@@ -18,8 +18,8 @@ export type Plan = {
 type Family = { readonly code: Int32Array; readonly hash: number; readonly plans: Plan[]; readonly varying: Set<number> };
 
 /** Writes a layout as a model: leaves are inputs, then the constants that are not built in. */
-export const buildModel = ({ nodes, leaves, constants, results }: Layout, builtIn: readonly (number | undefined)[]): Uint8Array => {
-  const graph = new Graph();
+export const buildModel = ({ nodes, leaves, constants, results }: Layout, builtIn: readonly (number | undefined)[], target: Target): Uint8Array => {
+  const graph = new Graph(target);
   const refs = new Map<object, Ref>();
   for (const leaf of leaves) refs.set(leaf, graph.input(leaf.spec.shape, leaf.spec.dtype as ElementType));
   constants.forEach((value, i) => {
@@ -47,12 +47,13 @@ export const buildModel = ({ nodes, leaves, constants, results }: Layout, builtI
 export class Plans {
   readonly #families = new Map<number, Family[]>();
   readonly #recent = new Map<number, Plan>();
+  readonly #target: Target;
   readonly #bound: number;
   readonly #drop: (plan: Plan) => void;
   #next = 0;
 
   /** @param drop is told of each plan that falls out, the longest unused first */
-  constructor(bound: number, drop: (plan: Plan) => void) { this.#bound = bound; this.#drop = drop; }
+  constructor(target: Target, bound: number, drop: (plan: Plan) => void) { this.#target = target; this.#bound = bound; this.#drop = drop; }
 
   get size(): number { return this.#recent.size; }
 
@@ -74,7 +75,7 @@ export class Plans {
     }
     for (const { builtIn } of family.plans) builtIn.forEach((number, i) => { if (number !== undefined && !Object.is(number, numbers[i])) family.varying.add(i); });
     const plan: Plan = { id: this.#next++, family, builtIn: numbers.map((number, i) => (family.varying.has(i) ? undefined : number)), model: undefined };
-    plan.model = buildModel(layout, plan.builtIn);
+    plan.model = buildModel(layout, plan.builtIn, this.#target);
     family.plans.push(plan);
     this.#recent.set(plan.id, plan);
     if (this.#recent.size > this.#bound) this.remove(this.#recent.values().next().value as Plan);

@@ -4,7 +4,7 @@ import { EngineError } from '../../errors.ts';
 import { type SessionSettings, Sessions } from './sessions.ts';
 
 /** What can be asked of sessions. */
-export type Method = 'compile' | 'run' | 'upload' | 'download' | 'forget' | 'release' | 'ready' | 'dispose';
+export type Method = 'compile' | 'run' | 'upload' | 'download' | 'forget' | 'release' | 'blockSize' | 'dispose';
 
 /** Asks for something; requests are carried out one after the other, in the order they are made. */
 export type Runner = <M extends Method>(method: M, ...args: Parameters<Sessions[M]>) => Promise<Awaited<ReturnType<Sessions[M]>>>;

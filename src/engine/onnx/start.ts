@@ -24,14 +24,15 @@ const trial = (): Uint8Array => {
 export const startOnnx = async (name: 'onnx-cpu' | 'onnx-webgpu', { threads = availableParallelism(), worker = workersWork(), profile }: { threads?: number; worker?: boolean; profile?: string } = {}): Promise<OnnxBackend> => {
   const settings: SessionSettings = { provider: name === 'onnx-cpu' ? 'cpu' : 'webgpu', threads, ...(profile !== undefined && { profile }) };
   const runner = worker ? workerRunner(settings) : localRunner(settings);
+  let block = 0;
   try {
     if (name === 'onnx-webgpu') await runner('compile', -1, trial(), [4]);
-    else await runner('ready');
+    block = await runner('blockSize');
   } catch (cause) {
     await runner('dispose').catch(() => {});
     throw new EngineError(name, cause instanceof Error ? cause.message : String(cause), cause);
   }
-  const backend = new OnnxBackend(name, name === 'onnx-cpu' ? cpuExecutor(runner, `${threads} CPU thread${threads === 1 ? '' : 's'}`, worker) : gpuExecutor(runner, 'a WebGPU adapter'));
+  const backend = new OnnxBackend(name, name === 'onnx-cpu' ? cpuExecutor(runner, `${threads} CPU thread${threads === 1 ? '' : 's'}`, { block }, worker) : gpuExecutor(runner, 'a WebGPU adapter', {}));
   tf.registerBackend(name, () => backend);
   registerKernels(name, kernels, shortcuts);
   if (!await tf.setBackend(name)) throw new EngineError(name, `TensorFlow.js refused the backend ${name}`);
