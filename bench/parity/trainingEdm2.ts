@@ -6,6 +6,7 @@ import { type Params, buildNetwork } from '../../src/models/network.ts';
 import { gradientsOf } from '../../src/models/tape.ts';
 import { exponentOf, inverseSqrtRate, posthocCoefficients, powerDecay, powerResponse, widthOf } from '../../src/schedules/emaProfiles.ts';
 import { vePath } from '../../src/schedules/paths.ts';
+import type { Churn } from '../../src/schedules/samplers/churn.ts';
 import { heun } from '../../src/schedules/samplers/heun.ts';
 import { sampler } from '../../src/schedules/samplers/sampler.ts';
 import { appendZero, edmSigmas } from '../../src/schedules/sigmas.ts';
@@ -54,11 +55,21 @@ const operations: Handler = {
   }, (name) => toleranceOf(golden, name.includes('grad') ? 'gradient' : 'forward', 1e-4)),
 };
 
-/** Settings of the two recorded sampling runs, as the manifest tells them. */
-const samplings = {
-  heun8: { steps: 8, sigmaMin: 0.01, sigmaMax: 20, churn: {} },
-  heun6_churn: { steps: 6, sigmaMin: 0.002, sigmaMax: 80, churn: { sChurn: 3, sTmin: 0.05, sTmax: 50, sNoise: 1.003 } },
-} as const;
+type Sampling = Readonly<{ steps: number; sigmaMin: number; sigmaMax: number; churn: Churn }>;
+
+/** Settings of the recorded sampling runs, which the manifest tells in words: `8 steps, sigma 0.01..20`, and with churn `S_churn 3, S_min 0.05, ...`. */
+const samplingsOf = ({ manifest, io }: Golden): Readonly<Record<string, Sampling>> => {
+  const told = [...String(manifest['what']).matchAll(/(\d+) steps, sigma ([\d.]+?)\.\.([\d.]+)((?:, S_\w+ [\d.]+)*)/g)].map(([, steps, low, high, rest]): Sampling => {
+    const churn = Object.fromEntries([...(rest as string).matchAll(/S_(\w+) ([\d.]+)/g)].map(([, name, value]) => [name, Number(value)]));
+    return { steps: Number(steps), sigmaMin: Number(low), sigmaMax: Number(high), churn: churn['churn'] === undefined ? {} : { sChurn: churn['churn'], sTmin: churn['min'] ?? 0, sTmax: churn['max'] ?? Infinity, sNoise: churn['noise'] ?? 1 } };
+  });
+  const names = Object.keys(io).filter((name) => /^sampler\.heun\d+(_churn)?$/.test(name)).map((name) => name.slice('sampler.'.length));
+  return Object.fromEntries(names.map((name) => {
+    const found = told.find(({ steps, churn }) => name === `heun${steps}${churn.sChurn === undefined ? '' : '_churn'}`);
+    if (!found) throw new TypeError(`${manifest.name}: the manifest does not tell how sampler.${name} was run`);
+    return [name, found];
+  }));
+};
 
 const network: Handler = {
   kind: 'edm2 network',
@@ -72,7 +83,7 @@ const network: Handler = {
     const limit = (name: string): number => toleranceOf(golden, name.startsWith('sampler') ? 'sampler' : name.includes('grad') ? 'gradient' : 'forward', 1e-4);
     const rest = { ...golden, io: Object.fromEntries(Object.entries(golden.io).filter(([name]) => !(name in only))) };
     const labels = (): tf.Tensor2D | undefined => (labelled ? tensorOf<tf.Rank.R2>(golden, 'input.class_labels') : undefined);
-    const more = await compareAll(rest, ['loss.images', 'loss.sigma_draw', 'loss.noise_draw', 'loss.labels', 'sampler.noise', 'sampler.heun6_churn.draws'], () => {
+    const more = await compareAll(rest, ['loss.images', 'loss.sigma_draw', 'loss.noise_draw', 'loss.labels', 'sampler.noise', ...Object.keys(golden.io).filter((name) => name.endsWith('.draws'))], () => {
       const params = paramsFrom(golden.weights);
       const results: Record<string, tf.Tensor> = {};
       if ('loss.value' in golden.io && lossConfig) {
@@ -87,8 +98,7 @@ const network: Handler = {
         });
         Object.assign(results, { 'loss.value': nchw(extra), ...Object.fromEntries(names.map((name, i) => [name, grads[i] as tf.Tensor])) });
       }
-      for (const [name, { steps, sigmaMin, sigmaMax, churn }] of Object.entries(samplings)) {
-        if (!(`sampler.${name}` in golden.io)) continue;
+      for (const [name, { steps, sigmaMin, sigmaMax, churn }] of Object.entries(samplingsOf(golden))) {
         const grid = appendZero(edmSigmas(steps, { sigmaMin, sigmaMax }));
         let drawn = 0;
         const run = sampler(heun(vePath, churn));
