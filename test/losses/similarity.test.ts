@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { charbonnier } from '../../src/losses/charbonnier.ts';
+import { edge } from '../../src/losses/edge.ts';
 import { klDivergence } from '../../src/losses/kl.ts';
 import { l1 } from '../../src/losses/l1.ts';
 import { msSsim } from '../../src/losses/msSsim.ts';
@@ -96,6 +97,12 @@ describe('pixel losses', () => {
     expect((await numbers(() => pseudoHuber(tf.tensor1d([1e-4]), tf.tensor1d([0]), { c: 1 })))[0]! / 5e-9).toBeCloseTo(1, 5);
   }));
 
+  it('compare slopes of ramps', leakFree(async () => {
+    // Red rises by 1 / 3 a pixel along x, green along y: Sobel's filter makes 8 of each.
+    expect((await numbers(() => edge(ramps(4), tf.zeros([1, 4, 4, 3]))))[0]).toBeCloseTo(2 * (8 / 3) / 6, 5);
+    expect((await numbers(() => edge(ramps(4), tf.add(ramps(4), 0.5))))[0]).toBeCloseTo(0, 5);
+  }));
+
   it('sum the divergence per image', leakFree(async () => {
     const values = await numbers(() => klDivergence(tf.tensor2d([[0, 0], [1, 1]]), tf.tensor2d([[0, 0], [0, Math.log(2)]])));
     expect(values[0]).toBe(0);
@@ -119,7 +126,7 @@ describe('gradients are those of differences, at batch 2', () => {
     // At unlike images a scale's factor may be cut off at 0.
     ['msSsim', (x: tf.Tensor4D) => msSsim(tf.add(tf.mul(x, 0.3), other()) as tf.Tensor4D, other(), { window: 3, weights: [0.4, 0.6] }), 1e-2],
     ['charbonnier', (x: tf.Tensor4D) => charbonnier(x, other(), { eps: 0.3 }), 1e-2], ['pseudoHuber', (x: tf.Tensor4D) => pseudoHuber(x, other(), { c: 0.3 }), 1e-2],
-    ['pooledMse', (x: tf.Tensor4D) => pooledMse(x, other(), { factor: 4 }), 1e-2], ['klDivergence', (x: tf.Tensor4D) => klDivergence(x, tf.mul(x, 0.5)), 1e-2],
+    ['edge', (x: tf.Tensor4D) => edge(x, other()), 1e-3], ['pooledMse', (x: tf.Tensor4D) => pooledMse(x, other(), { factor: 4 }), 1e-2], ['klDivergence', (x: tf.Tensor4D) => klDivergence(x, tf.mul(x, 0.5)), 1e-2],
   ] as const)('%s', async (_name, loss, step) => leakFree(async () => {
     expect(await differsFromDifferences((x) => loss(x as tf.Tensor4D), image(12, [2, 12, 13, 3]), { step })).toBeLessThan(5e-3);
   })());
