@@ -7,10 +7,9 @@ import { identity as asItIs, pipe } from 'rxjs';
 import { z } from 'zod';
 import { weighted } from '../src/losses/objective.ts';
 import { regress } from '../src/losses/regress.ts';
-import { identity } from '../src/models/codec.ts';
 import { answer, denoiser } from '../src/models/denoiser.ts';
 import { type StateDict, applyNet } from '../src/models/net.ts';
-import { translateBy } from '../src/models/translateBy.ts';
+import { translatorOf } from '../src/models/translateBy.ts';
 import { backward } from '../src/operators/backward.ts';
 import { corrupt } from '../src/operators/corrupt.ts';
 import { dream } from '../src/operators/dream.ts';
@@ -21,11 +20,11 @@ import { seeded } from '../src/random.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, dataOptions, denoiserOptions, feedOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
+import { latentFiles, latentMultiple, latentOptions, workingSpace } from '../src/run/space.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
 import { trainedNet } from '../src/run/trained.ts';
 import { ddpm as ddpmProcess } from '../src/schedules/processes/ddpm.ts';
 import { settle } from '../src/streams/settle.ts';
-import * as tf from '../src/tf.ts';
 
 const schema = z.object({
   data: dataOptions({ root: 'fixtures/splats', size: 96, batch: 4 }),
@@ -39,6 +38,7 @@ const schema = z.object({
   }),
   weighting: z.enum(['none', 'minSnr']).default('none').describe('weight of each image by its noise'),
   dream: z.number().min(-1).default(-1).describe('power of DREAM; -1 leaves it out'),
+  latent: latentOptions(),
   network: denoiserOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, attention: true, conditioned: true }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
@@ -48,17 +48,21 @@ const schema = z.object({
 });
 type Config = z.output<typeof schema>;
 
-const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => ({ denoiser: trainedNet(denoiser({ channels: 3, ...config.network }), config, given) });
+const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => {
+  const space = workingSpace(config.latent, given);
+  return { denoiser: trainedNet(denoiser({ channels: space.codec.channels, ...config.network }), config, given), space };
+};
 
 export const ddpm: Method<Config, ReturnType<typeof nets>> = {
   name: 'ddpm',
   summary: 'denoising diffusion conditioned on the source (DDPM), with Min-SNR and DREAM to switch in',
   schema,
   nets,
+  files: ({ latent }) => latentFiles(latent),
   train: (config, run, resources) => {
     const gate = run.gate(config.feed.credits);
     const learn = pipe(
-      encode(identity),                                                                          // + sourceLatent, targetLatent
+      encode(resources.space.codec),                                                             // + sourceLatent, targetLatent
       corrupt(ddpmProcess(config.ddpm), { key: seeded(run.seed) }),                              // + t, noisy, goal, weight
       config.weighting === 'minSnr' ? minSnr() : asItIs,                                         // weight: min(SNR, 5)
       config.dream >= 0 ? dream(resources.denoiser, answer, { power: config.dream }) : asItIs,   // noisy, goal: as sampling will meet them
@@ -67,9 +71,8 @@ export const ddpm: Method<Config, ReturnType<typeof nets>> = {
     );
     return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle())), observe(run, gate, config, resources, ddpm.translate(resources, config)), gate.settle());
   },
-  translate: (resources, config) => (source, { keys, steps: calls = config.sample.steps }) =>
-    translateBy(ddpmProcess(config.ddpm), applyNet(resources.denoiser, 'shadow'), source, { calls, keys, limit: (estimate) => tf.clipByValue(estimate, -1, 1) as tf.Tensor4D }),
-  multipleOf: ({ network }) => 2 ** (network.multipliers.length - 1),
+  translate: ({ denoiser: net, space }, config) => translatorOf(space.codec, ddpmProcess(config.ddpm), () => applyNet(net, 'shadow'), config.sample.steps),
+  multipleOf: ({ network, latent }) => 2 ** (network.multipliers.length - 1) * latentMultiple(latent),
 };
 
 if (import.meta.main) await runPipeline(ddpm);

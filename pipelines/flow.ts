@@ -7,10 +7,9 @@ import { pipe } from 'rxjs';
 import { z } from 'zod';
 import { weighted } from '../src/losses/objective.ts';
 import { regress } from '../src/losses/regress.ts';
-import { identity } from '../src/models/codec.ts';
 import { answer, denoiser } from '../src/models/denoiser.ts';
 import { type StateDict, applyNet } from '../src/models/net.ts';
-import { translateBy } from '../src/models/translateBy.ts';
+import { translatorOf } from '../src/models/translateBy.ts';
 import { backward } from '../src/operators/backward.ts';
 import { corrupt } from '../src/operators/corrupt.ts';
 import { ema } from '../src/operators/ema.ts';
@@ -19,11 +18,11 @@ import { seeded } from '../src/random.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, dataOptions, denoiserOptions, feedOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
+import { latentFiles, latentMultiple, latentOptions, workingSpace } from '../src/run/space.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
 import { trainedNet } from '../src/run/trained.ts';
 import { flow as flowProcess } from '../src/schedules/processes/flow.ts';
 import { settle } from '../src/streams/settle.ts';
-import * as tf from '../src/tf.ts';
 
 const schema = z.object({
   data: dataOptions({ root: 'fixtures/splats', size: 96, batch: 4 }),
@@ -35,6 +34,7 @@ const schema = z.object({
     shift: z.number().positive().default(1).describe('moves times towards the beginning; 1 is uniform'),
     sampler: z.enum(['euler', 'heun']).default('euler'),
   }),
+  latent: latentOptions(),
   network: denoiserOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, attention: true, conditioned: true }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
@@ -44,26 +44,29 @@ const schema = z.object({
 });
 type Config = z.output<typeof schema>;
 
-const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => ({ denoiser: trainedNet(denoiser({ channels: 3, ...config.network }), config, given) });
+const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => {
+  const space = workingSpace(config.latent, given);
+  return { denoiser: trainedNet(denoiser({ channels: space.codec.channels, ...config.network }), config, given), space };
+};
 
 export const flow: Method<Config, ReturnType<typeof nets>> = {
   name: 'flow',
   summary: 'conditional flow matching, from noise or from the source',
   schema,
   nets,
+  files: ({ latent }) => latentFiles(latent),
   train: (config, run, resources) => {
     const gate = run.gate(config.feed.credits);
     const learn = pipe(
-      encode(identity),                                                                          // + sourceLatent, targetLatent
+      encode(resources.space.codec),                                                             // + sourceLatent, targetLatent
       corrupt(flowProcess(config.flow), { key: seeded(run.seed) }),                              // + t, noisy, goal, weight
       backward(resources.denoiser, answer, weighted({ velocity: [1, regress] }), config.optim),  // + output
       ema(resources.denoiser, config.track),
     );
     return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle())), observe(run, gate, config, resources, flow.translate(resources, config)), gate.settle());
   },
-  translate: (resources, config) => (source, { keys, steps: calls = config.sample.steps }) =>
-    translateBy(flowProcess(config.flow), applyNet(resources.denoiser, 'shadow'), source, { calls, keys, limit: (estimate) => tf.clipByValue(estimate, -1, 1) as tf.Tensor4D }),
-  multipleOf: ({ network }) => 2 ** (network.multipliers.length - 1),
+  translate: ({ denoiser: net, space }, config) => translatorOf(space.codec, flowProcess(config.flow), () => applyNet(net, 'shadow'), config.sample.steps),
+  multipleOf: ({ network, latent }) => 2 ** (network.multipliers.length - 1) * latentMultiple(latent),
 };
 
 if (import.meta.main) await runPipeline(flow);

@@ -2,6 +2,7 @@ import * as tf from '../tf.ts';
 import { type Key, fold, normal } from '../random.ts';
 import type { Process } from '../schedules/processes/process.ts';
 import { runRecipe } from '../schedules/samplers/sampler.ts';
+import type { Codec } from './codec.ts';
 
 /** Unit normal noise of one shape for a batch, each image's from its own key. */
 export const noiseFor = (keys: readonly Key[], name: string, index: number, [, height, width, channels]: readonly [number, number, number, number]): tf.Tensor4D => {
@@ -39,3 +40,11 @@ export const translateBy = (process: Process, network: (input: tf.Tensor4D, t: t
     ...(plan.shift && { after: (x: tf.Tensor4D, i: number) => tf.add<tf.Tensor4D>(x, tf.mul(source, plan.shift?.[i] ?? 0)) }),
   });
 };
+
+/**
+ * A trained process as a function of images: into the codec's space, sampled there, and back. In pixel space every estimate is clamped to [-1, 1].
+ * @param steps network calls where none are asked for
+ */
+export const translatorOf = (codec: Codec, process: Process, network: () => (input: tf.Tensor4D, t: tf.Tensor1D, source: tf.Tensor4D) => tf.Tensor4D, steps: number) =>
+  (source: tf.Tensor4D, { keys, steps: calls = steps }: Readonly<{ keys: readonly Key[]; steps?: number }>): tf.Tensor4D =>
+    codec.decode(translateBy(process, network(), codec.encode(source), { calls, keys, ...(codec.factor === 1 && { limit: (estimate: tf.Tensor4D) => tf.clipByValue(estimate, -1, 1) as tf.Tensor4D }) }));
