@@ -1,6 +1,6 @@
 /**
  * Uses a trained model on photographs of any size. The result has the size of the photograph.
- * Run: node pipelines/infer.ts --run runs/turbo/latest --in photos/ --out out/ [--steps 4] [--batch 4] [--checkpoint best]
+ * Run: node pipelines/infer.ts --run runs/turbo/latest --in photos/ --out out/ [--steps 4] [--batch 2] [--tile 512] [--checkpoint latest]
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ const unwrap = async <L, A>(task: TaskEither<L, A>): Promise<A> => {
 type AnyMethod = Method<BaseConfig, Readonly<Record<string, Resource>>>;
 
 /** The method that a pipeline file beside this one exports. */
-const methodOf = async (name: string): Promise<AnyMethod> => {
+export const methodOf = async (name: string): Promise<AnyMethod> => {
   const module = await import(`./${name}.ts`).catch((cause: unknown) => { throw new ConfigError('method', `the run is one of ${name}, but pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause); }) as Record<string, Partial<AnyMethod> | undefined>;
   const method = Object.values(module).find((value) => value?.name === name && typeof value.translate === 'function');
   if (!method) throw new ConfigError('method', `pipelines/${name}.ts: expected it to export the method ${name} but it does not`);

@@ -67,12 +67,15 @@ export type InferenceOptions = Readonly<{
   tile: number;
   /** Pixels by which pieces overlap. */
   overlap: number;
-  /** Pieces at a time. */
-  batch: number;
+  /** Pieces at a time; without it, as many as have the pixels of one tile, 16 at most. */
+  batch?: number;
   seed: number;
   /** Sampler steps, for models that take several. */
   steps?: number;
 }>;
+
+const batchOf = ({ batch, tile }: Pick<InferenceOptions, 'batch' | 'tile'>, height: number, width: number): number =>
+  batch ?? Math.min(16, Math.max(1, Math.floor(tile ** 2 / (Math.min(tile, height) * Math.min(tile, width)))));
 
 /** A picture and its name, which decides the noise, where the model draws any, together with the seed. */
 export type NamedPicture = Readonly<{ name: string; picture: Picture }>;
@@ -88,7 +91,7 @@ export const translatePictures = async (translate: Translate, pictures: readonly
   const plan = planTiles(height, width, { multiple, tile: Math.ceil(tile / multiple) * multiple, overlap });
   const out = pictures.map(({ picture }) => ({ height, width, data: new Float32Array(picture.data.length) }));
   const pieces = pictures.flatMap(({ name, picture }, of) => Array.from({ length: plan.count }, (_, index) => ({ of, index, picture, key: fold(seeded(seed), 'infer', name, index) })));
-  const count = Math.min(batch, pieces.length);
+  const count = Math.min(batchOf({ tile, ...(batch !== undefined && { batch }) }, height, width), pieces.length);
   for (let at = 0; at < pieces.length; at += count) {
     const some = pieces.slice(at, at + count);
     const made = await translateImages(translate, some.map(({ picture, index }) => cutTile(picture.data, plan, index)), [plan.rows.piece, plan.columns.piece], {
@@ -116,6 +119,9 @@ async function* readInOrder(jobs: readonly InferenceJob[], ahead: number): Async
   }
 }
 
+/** Files read while the model works: more would only fill memory, since photographs are large and the model is slow. */
+const readAhead = 2;
+
 /**
  * Translates files in order: pictures of one size that follow one another go through the model together, the next are read meanwhile. A file that fails is
  * told and passed over.
@@ -141,13 +147,13 @@ export const translateFiles = async (translate: Translate, jobs: readonly Infere
       }));
     }
   };
-  for await (const { job, picture } of readInOrder(jobs, options.batch)) {
+  for await (const { job, picture } of readInOrder(jobs, readAhead)) {
     if (E.isLeft(picture)) { end(job, picture); continue; }
     const { width, height } = picture.right;
     if (group[0] && (group[0].picture.width !== width || group[0].picture.height !== height)) await run();
     group.push({ job, picture: picture.right });
     // Pictures that are cut in pieces fill a batch by themselves.
-    if (group.length >= options.batch || Math.max(width, height) > options.tile) await run();
+    if (group.length >= batchOf(options, height, width) || Math.max(width, height) > options.tile) await run();
   }
   await run();
   return failed;

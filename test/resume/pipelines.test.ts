@@ -20,7 +20,7 @@ const shared = ['--data', fixtures.tiny.root, '--size', '32', '--batch', '2', '-
 /** What makes the nets of a pipeline small. */
 const small: Readonly<Record<string, readonly string[]>> = { turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'] };
 
-const methods = readdirSync(folder).map((name) => name.replace(/\.ts$/, '')).filter((name) => !['infer', 'check'].includes(name)).sort((a, b) => Number(b === 'turbo') - Number(a === 'turbo'));
+const methods = readdirSync(folder).filter((name) => readFileSync(join(folder, name), 'utf8').includes('await runPipeline(')).map((name) => name.replace(/\.ts$/, '')).sort((a, b) => Number(b === 'turbo') - Number(a === 'turbo'));
 const tried = process.env['MILLRACE_KILLS'] === undefined ? methods.slice(0, 1) : methods;
 
 const run = async (script: string, args: readonly string[], watch: (child: ChildProcess) => void = () => {}): Promise<Readonly<{ code: number | null; signal: NodeJS.Signals | null; text: string }>> => {

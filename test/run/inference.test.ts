@@ -48,6 +48,15 @@ describe('translatePictures', () => {
     expect(shapes).toEqual(Array.from({ length: 3 }, () => [2, 32, 32, 3]));
   }));
 
+  it('takes as many pieces at a time as have the pixels of one tile, when not told', leakFree(async () => {
+    const shapes: number[][] = [];
+    const { batch: _, ...rest } = options;
+    for (const [height, width, count] of [[8, 8, 20], [16, 16, 5], [40, 40, 1]] as const) {
+      await translatePictures(watched(shapes), Array.from({ length: count }, (_, i) => ({ name: `${i}`, picture: picture(height, width) })), rest);
+    }
+    expect(shapes).toEqual([[16, 8, 8, 3], [16, 8, 8, 3], [4, 16, 16, 3], [4, 16, 16, 3], ...Array.from({ length: 4 }, () => [1, 32, 32, 3])]);
+  }));
+
   it('gives a picture the same noise alone and among others', leakFree(async () => {
     const pictures = [0, 1, 2].map((i) => ({ name: `${i}`, picture: picture(8, 8, i) }));
     const together = await translatePictures(noisy, pictures, options);
