@@ -78,7 +78,7 @@ const loader = async (pairs: readonly PairFile[], options: Options, cache: strin
 
 /** Milliseconds per step of the stream itself: everything is there at once, and nothing is computed. */
 const overhead = async (pairs: readonly PairFile[], { batch, credits }: Options) => {
-  const steps = 4000;
+  const steps = 1500;
   const gate = creditGate(credits);
   const pixels = new Float32Array(3);
   const decoder = ({ jobs }: { jobs: readonly { pair: PairFile }[] }) => of(jobs.map(({ pair: { id } }) => ({ id, source: pixels, target: pixels, broken: [] })));

@@ -30,6 +30,8 @@ export type ImageInfo = Readonly<{
   format: string;
   /** Whether it has 16 bits a channel. */
   deep: boolean;
+  /** Whether it has a colour profile. */
+  tagged: boolean;
   /** Colour space, depth and whatever else is particular, in words. */
   kind: string;
 }>;

@@ -46,7 +46,7 @@ const infoOf = ({ width, height, autoOrient, format, space, depth, hasAlpha, has
   const deep = depth === 'ushort';
   const extras = [hasAlpha && 'alpha', hasProfile && 'profile', (orientation ?? 1) > 1 && `EXIF orientation ${orientation}`, (pages ?? 1) > 1 && `${pages} frames, the first is used`].filter(Boolean);
   const bits = { uchar: '8 bit', ushort: '16 bit' }[depth as string] ?? depth;
-  return { width: autoOrient.width, height: autoOrient.height, format, deep, kind: [`${spaces[space] ?? space} ${bits}`, ...extras].join(', ') };
+  return { width: autoOrient.width, height: autoOrient.height, format, deep, tagged: hasProfile ?? false, kind: [`${spaces[space] ?? space} ${bits}`, ...extras].join(', ') };
 };
 
 /** Options that every reading shares. Warnings about harmless oddities do not fail; damaged or missing pixels do. */
@@ -99,6 +99,8 @@ export const decodeImage = async (bytes: Uint8Array, { part, shorter, limit = ma
     let image: Sharp = sharp(bytes, readOptions);
     if (part !== 'whole') image = image.extract({ left: part === 'left' ? 0 : info.width - width, top: 0, width, height });
     if (ratio < 1) image = image.resize({ width: Math.round(width * ratio), height: Math.round(height * ratio), fit: 'fill' });
+    // Of 16-bit images that have a profile sharp makes Display P3, of all others sRGB; asking for a profile turns the former into sRGB.
+    if (info.deep && info.tagged) image = image.withIccProfile('srgb');
     const decoded = await image.toColourspace(info.deep ? 'rgb16' : 'srgb').raw({ depth: info.deep ? 'ushort' : 'uchar' }).toBuffer({ resolveWithObject: true });
     const samples = info.deep ? new Uint16Array(decoded.data.buffer, decoded.data.byteOffset, decoded.data.length / 2) : new Uint8Array(decoded.data);
     return { width: decoded.info.width, height: decoded.info.height, data: toRgb(samples, decoded.info.channels), full };

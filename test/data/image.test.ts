@@ -60,6 +60,18 @@ describe('decodeImage gives sRGB whatever the file is', () => {
     expect((await probeImage(file)).kind).toBe('sRGB 8 bit, profile');
   });
 
+  it.each(['p3', 'srgb'])('an embedded profile (%s) is undone in 16 bits, too', async (profile) => {
+    const stored = async (file: Uint8Array): Promise<number[]> => {
+      const { buffer, byteOffset } = await sharp(file, { ignoreIcc: true } as never).toColourspace('rgb16').raw({ depth: 'ushort' }).toBuffer();
+      return [...new Uint16Array(buffer, byteOffset, 3)];
+    };
+    const file = await deep(3, colour.map((value) => value * 257)).withIccProfile(profile).png().toBuffer();
+    // What the file means: its numbers in the profile it names. Display P3 (200, 100, 50) is sRGB (214.9, 92.6, 31.8).
+    const meant = profile === 'srgb' ? (await stored(file)).map((value) => value / 257) : [214.85, 92.62, 31.82];
+    if (profile === 'p3') near((await stored(file)).map((value) => value / 257), colour, 0.01);
+    near((await first(file)).map((value) => value / 257), meant, 0.3);
+  });
+
   it('EXIF orientation is undone, before a half is taken', async () => {
     const sixteen = Uint8Array.from({ length: 4 * 2 * 3 }, (_, i) => 10 * Math.floor(i / 3)); // 4 x 2: 0 10 20 30 / 40 50 60 70
     const reds = async (orientation: number, part: 'whole' | 'left' | 'right' = 'whole'): Promise<unknown> => {
