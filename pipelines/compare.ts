@@ -1,0 +1,69 @@
+/**
+ * Trains several methods, or variants of one, on the same batches of one paired folder, and reports from the same held-out pairs which is the better.
+ * Run: node pipelines/compare.ts --methods turbo,flow,regression --data fixtures/splats --budget 120s
+ *      node pipelines/compare.ts --methods ddpm --swap weighting=none,minSnr --steps 400
+ */
+import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import { mkdir } from 'node:fs/promises';
+import { ConfigError } from '../src/errors.ts';
+import { writeFileAtomic } from '../src/run/atomic.ts';
+import { comparisonFolder, runComparison } from '../src/run/compare/comparison.ts';
+import { compareOptions } from '../src/run/compare/options.ts';
+import { comparisonJson, comparisonTable } from '../src/run/compare/table.ts';
+import { reportPage } from '../src/run/compare/page.ts';
+import { type AnyMethod, variantsOf } from '../src/run/compare/variants.ts';
+import { takeOptions } from '../src/run/config.ts';
+import { controlPanel, listenToSignals } from '../src/run/control.ts';
+import { datasetsOnDisk } from '../src/run/datasets.ts';
+import { helpText } from '../src/run/help.ts';
+import { errorText, shownPath } from '../src/run/outcome.ts';
+import { terminal } from '../src/run/terminal.ts';
+
+const orThrow = <L, A>(result: E.Either<L, A>): A => {
+  if (E.isLeft(result)) throw result.left;
+  return result.right;
+};
+
+/** The method that a pipeline file beside this one exports. */
+const methodOf = async (name: string): Promise<AnyMethod> => {
+  if (!/^\w+$/.test(name)) throw new ConfigError('methods', `--methods: expected names of pipeline files such as flow but received ${JSON.stringify(name)}`);
+  const module = await import(`./${name}.ts`).catch((cause: unknown) => { throw new ConfigError('methods', `--methods: pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause); }) as Record<string, Partial<AnyMethod> | undefined>;
+  const method = Object.values(module).find((value) => value?.name === name && typeof value.translate === 'function');
+  if (!method) throw new ConfigError('methods', `--methods: expected pipelines/${name}.ts to export the method ${name} but it does not`);
+  return method as AnyMethod;
+};
+
+/**
+ * Runs a comparison as a command line says.
+ * @returns where `report.html` and `comparison.json` lie, and the exit code; undefined after `--help`
+ */
+export const compare = async (argv: readonly string[], { report = terminal(), panel = controlPanel() } = {}): Promise<Readonly<{ folder?: string; code: number }>> => {
+  const { options, rest } = orThrow(takeOptions(compareOptions, argv));
+  if (options.help) {
+    report.line(helpText({ usage: 'node pipelines/compare.ts', summary: 'compare: trains methods on the same batches and compares them on the same held-out pairs; other flags and --set go to every method that has the key', schema: compareOptions }));
+    return { code: 0 };
+  }
+  const methods: AnyMethod[] = [];
+  for (const name of options.methods.split(',')) methods.push(await methodOf(name.trim()));
+  const variants = orThrow(variantsOf(methods, rest, options.swap));
+  const comparison = await runComparison(variants, options, { datasets: datasetsOnDisk, report, panel, command: `node pipelines/compare.ts ${argv.join(' ')}` });
+  report.end();
+  if (comparison.entries.length === 0) { report.line('stopped before anything was trained'); return { code: panel.stopCode ?? 0 }; }
+  const folder = comparisonFolder(options.out, comparison.made);
+  await mkdir(folder, { recursive: true });
+  await writeFileAtomic(join(folder, 'comparison.json'), comparisonJson(comparison));
+  await writeFileAtomic(join(folder, 'report.html'), await reportPage(comparison));
+  for (const line of comparisonTable(comparison)) report.line(line);
+  report.line(`report  ${shownPath(join(folder, 'report.html'))}`);
+  return { folder, code: panel.stopCode ?? 0 };
+};
+
+if (import.meta.main) {
+  const panel = controlPanel();
+  const report = terminal();
+  const release = listenToSignals(panel, report.line);
+  process.exitCode = await compare(process.argv.slice(2), { report, panel }).then(({ code }) => code, (cause: unknown) => { report.end(); process.stderr.write(`${errorText(cause)}\n`); return 1; });
+  release();
+  setTimeout(() => { process.exit(); }, 2000).unref();
+}

@@ -1,0 +1,136 @@
+/** What a comparison found: the contents of `comparison.json`, and what the report is made from. */
+import { join, resolve } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
+import { givenNet } from '../../models/net.ts';
+import { lpips } from '../../models/lpips.ts';
+import { openStateDict } from '../../models/weights/openWeights.ts';
+import { fitted } from '../../models/weights/report.ts';
+import { ConfigError, DatasetError } from '../../errors.ts';
+import { type EngineInfo, startEngine } from '../../tf.ts';
+import type { ControlPanel } from '../control.ts';
+import type { Datasets } from '../datasets.ts';
+import { heldOutOf, spread } from '../heldOut.ts';
+import type { BaseConfig } from '../method.ts';
+import { duration } from '../progress.ts';
+import { skippedFiles } from '../runPipeline.ts';
+import type { Terminal } from '../terminal.ts';
+import type { DecodedPair } from '../validation.ts';
+import { type Evaluation, evaluate } from './evaluate.ts';
+import { type ImageScores, type Metric, meanOf, metricsFor, scoreImages } from './metrics.ts';
+import { type CompareOptions, secondsOf } from './options.ts';
+import { type Trained, stepsWithin, trainVariant } from './train.ts';
+import type { Variant } from './variants.ts';
+
+export type Entry = Omit<Trained, 'batches'> & Evaluation & Readonly<{ label: string; method: string; summary: string; ignored: readonly string[] }>;
+
+/** What one gets without a network. */
+export type Baseline = Readonly<{ label: string; scores: readonly ImageScores[]; pictures: readonly Float32Array[] }>;
+
+export type Comparison = Readonly<{
+  made: string;
+  command: string;
+  engine: string;
+  dataset: string;
+  size: number;
+  seed: number;
+  /** `120 s of training each` or `400 steps each`. */
+  budget: string;
+  metrics: readonly Omit<Metric, 'score'>[];
+  /** Names of the held-out pairs, in the order of all scores. */
+  pairs: readonly string[];
+  /** The pairs that are shown. */
+  shown: readonly DecodedPair[];
+  baselines: readonly Baseline[];
+  entries: readonly Entry[];
+  /** Batches from the beginning that had the same images in every run, out of those the shortest run had. */
+  sameBatches: number;
+  commonBatches: number;
+}>;
+
+const unwrap = async <L, A>(task: TaskEither<L, A>): Promise<A> => {
+  const result = await task();
+  if (E.isLeft(result)) throw result.left;
+  return result.right;
+};
+
+/** From the beginning, how many batches are the same in all runs, and how many all of them have. */
+export const sharedBatches = (runs: readonly (readonly (readonly string[])[])[]): Readonly<{ same: number; common: number }> => {
+  const common = Math.min(...runs.map((batches) => batches.length));
+  let same = 0;
+  while (same < common && new Set(runs.map((batches) => JSON.stringify(batches[same]))).size === 1) same++;
+  return { same, common };
+};
+
+const openLpips = async (path: string) => {
+  const network = lpips('alex');
+  const state = fitted(network, await unwrap(openStateDict(path)), path);
+  if (E.isLeft(state)) throw state.left;
+  return givenNet(network, state.right);
+};
+
+/** The value that all configurations must share, since scores at different ones cannot be compared. */
+const common = <T>(variants: readonly Variant[], name: string, of: (config: BaseConfig) => T): T => {
+  const values = new Set(variants.map(({ config }) => of(config)));
+  if (values.size > 1) throw new ConfigError(name, `${name}: expected the same in all that are compared but received ${[...values].join(' and ')}`);
+  return of((variants[0] as Variant).config);
+};
+
+/**
+ * Trains variants one after the other, on the same batches, and scores each on the same held-out pairs with the same noise. A stop ends the training under way;
+ * what has been trained so far is scored.
+ * @throws MillraceErrors: settings that cannot be compared, a dataset without held-out pairs, weights that do not fit
+ */
+export const runComparison = async (variants: readonly Variant[], options: Pick<CompareOptions, 'budget' | 'sweep' | 'points' | 'pictures' | 'lpips' | 'out'>, { datasets, report, panel, command }: {
+  datasets: Datasets; report: Terminal; panel: ControlPanel; command: string;
+}): Promise<Comparison> => {
+  const [size, seed, root, batch] = [common(variants, 'data.size', ({ data }) => data.size), common(variants, 'seed', (config) => config.seed), resolve(common(variants, 'data.root', ({ data }) => data.root)), (variants[0] as Variant).config.data.batch];
+  const engine: EngineInfo = await startEngine();
+  report.line(`engine ${engine.name}, ${engine.device}`);
+  const dataset = await unwrap(datasets.open(root));
+  for (const text of datasets.describe(dataset)) report.line(text);
+  const skipped = skippedFiles(report);
+  const heldOut = heldOutOf({ dataset, skippedFiles: skipped, strict: false }, { size });
+  const pairs = await Promise.all((await heldOut.pairs()).map((load) => load()));
+  if (pairs.length === 0) throw new DatasetError(root, `${root}: expected held-out pairs to compare on but found none`);
+  const given = options.lpips === undefined ? undefined : await openLpips(options.lpips);
+  const metrics = metricsFor(size, given);
+  const shown = spread(pairs.map((_, i) => i), options.pictures);
+  const targets = pairs.map(({ target }) => target);
+  const baseline = async (label: string, made: readonly Float32Array[]): Promise<Baseline> =>
+    ({ label, scores: await scoreImages(metrics, made, targets, [size, size], batch), pictures: shown.map((i) => made[i] as Float32Array) });
+  const mean = await heldOut.meanTarget();
+  const baselines = [await baseline('copy the source', pairs.map(({ source }) => source)), ...(mean ? [await baseline('mean target', pairs.map(() => mean.image))] : [])];
+  const place = { dataset, engine, out: options.out, control: panel, skippedFiles: skipped, report };
+  const entries: Entry[] = [];
+  const runs: (readonly (readonly string[])[])[] = [];
+  for (const variant of variants) {
+    const { label, method, ignored, config } = variant;
+    if (panel.stopCode !== undefined) { report.line(`stopped: ${label} is left out`); continue; }
+    for (const words of ignored) report.line(`${label} goes without ${words}: it has no such key`);
+    const limit = options.budget === undefined ? undefined : secondsOf(options.budget);
+    const steps = limit === undefined ? config.steps : await stepsWithin(variant, limit, place);
+    report.line(`${label}: ${steps} steps${limit === undefined ? '' : `, about ${duration(limit)} of training`}`);
+    // A machine that slows down after the trial must not give one method much more time than another.
+    await trainVariant(variant, steps, place, { points: options.points, ...(limit !== undefined && { limit: 1.1 * limit }) }, async (translate, used, { batches, ...trained }) => {
+      report.end();
+      if (trained.steps === 0) return;
+      const evaluation = await evaluate(translate, pairs, size, { metrics, sweep: options.sweep, batch: used.data.batch, seed, shown, multiple: method.multipleOf(used) });
+      for (const { steps: calls, scores, msPerImage } of evaluation.results) {
+        report.line(`${label}, ${calls ?? 'its own'} step${calls === 1 ? '' : 's'}: ${metrics.map(({ name, digits, unit }) => `${name} ${meanOf(scores, name).toFixed(digits)}${unit && ` ${unit}`}`).join(', ')}, ${msPerImage.toFixed(1)} ms an image`);
+      }
+      runs.push(batches);
+      entries.push({ label, method: method.name, summary: method.summary, ignored, ...trained, ...evaluation });
+    });
+  }
+  for (const variable of Object.values(given?.constants ?? {})) variable.dispose();
+  const { same, common: shared } = sharedBatches(runs);
+  return {
+    made: new Date().toISOString(), command, engine: `${engine.name}, ${engine.device}`, dataset: `${dataset.train.length} pairs trained on, ${pairs.length} held out, ${dataset.root}`, size, seed,
+    budget: options.budget === undefined ? 'a number of steps' : `${options.budget} of training each`,
+    metrics: metrics.map(({ score: _, ...metric }) => metric), pairs: pairs.map(({ id }) => id), shown: shown.map((i) => pairs[i] as DecodedPair), baselines, entries, sameBatches: same, commonBatches: entries.length > 0 ? shared : 0,
+  };
+};
+
+/** Where a comparison's files go. */
+export const comparisonFolder = (out: string, made: string): string => join(out, 'compare', made.replace(/[-:]|\.\d+Z$/g, '').replace('T', '-'));
