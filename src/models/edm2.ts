@@ -1,9 +1,9 @@
 /** EDM2's network: magnitude-preserving UNet inside EDM's preconditioning. @source Karras et al. 2024, arXiv 2312.02696; NVlabs/edm2, training/networks_edm2.py */
 import { z } from 'zod';
-import { ConfigError } from '../errors.ts';
 import { edmScalings } from '../schedules/scalings.ts';
 import * as tf from '../tf.ts';
 import { gain, mpCat, mpConv, mpFourier, mpLinear, mpSilu, mpSum, normalise, resample } from './magnitude.ts';
+import { parseModelConfig } from './modelConfig.ts';
 import { type Layer, type Network, type Scope, buildNetwork, param } from './network.ts';
 import { attend } from './nn.ts';
 
@@ -37,13 +37,7 @@ const schema = z.strictObject({
 export type Edm2Config = z.infer<typeof schema>;
 
 /** Checks a configuration in the reference's names and fills in its defaults. @throws ConfigError naming the first option at fault */
-export const edm2Config = (config: Readonly<Record<string, unknown>>): Edm2Config => {
-  const parsed = schema.safeParse(config);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0] as z.core.$ZodIssue;
-  const key = issue.code === 'unrecognized_keys' ? issue.keys.join(', ') : issue.path.join('.');
-  throw new ConfigError(key, `edm2: ${key}: ${issue.message}, but received ${JSON.stringify(config[key])}`);
-};
+export const edm2Config = (config: Readonly<Record<string, unknown>>): Edm2Config => parseModelConfig('Precond', schema, config);
 
 type BlockOptions = Readonly<{ from: number; to: number; emb: number; flavor: 'enc' | 'dec'; mode?: 'keep' | 'down' | 'up'; attention?: boolean }>;
 

@@ -77,7 +77,8 @@ export const resample = (x: Image, mode: 'keep' | 'down' | 'up', filter: readonl
 /** The weight as it is used: unit filters times gain, each of norm `gain`. Eq. 47. */
 export const mpWeight = <T extends tf.Tensor>(weight: T, gain: tf.Tensor | number = 1): T => {
   const inputs = weight.shape.slice(1).reduce((product, n) => product * n, 1);
-  return tf.mul(tf.mul(normalise(weight), 1 / Math.sqrt(inputs)), gain);
+  const scale = 1 / Math.sqrt(inputs);
+  return tf.mul(normalise(weight), typeof gain === 'number' ? gain * scale : tf.mul(gain, scale));
 };
 
 /** `MPConv` with a kernel: parameter `weight` [to, from, k, k], no bias. */
