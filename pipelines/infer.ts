@@ -9,6 +9,7 @@ import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
 import { ConfigError } from '../src/errors.ts';
 import { follow } from '../src/run/atomic.ts';
 import { parseConfig } from '../src/run/config.ts';
+import { readGiven } from '../src/run/given.ts';
 import { helpText } from '../src/run/help.ts';
 import { inferOptions } from '../src/run/inferOptions.ts';
 import { readGiven } from '../src/run/given.ts';

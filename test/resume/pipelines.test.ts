@@ -19,6 +19,7 @@ const shared = ['--data', fixtures.tiny.root, '--size', '32', '--batch', '2', '-
   ...['logEvery=1', 'saveEvery=3', 'validateEvery=4', 'sampleEvery=5'].flatMap((setting) => ['--set', `track.${setting}`])];
 /** What makes the nets of a pipeline small. */
 const small: Readonly<Record<string, readonly string[]>> = { turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'] };
+const smallDenoiser = ['network.base=8', 'network.multipliers=[1,2]'];
 
 const methods = readdirSync(folder).filter((name) => readFileSync(join(folder, name), 'utf8').includes('await runPipeline(')).map((name) => name.replace(/\.ts$/, '')).sort((a, b) => Number(b === 'turbo') - Number(a === 'turbo'));
 const tried = process.env['MILLRACE_KILLS'] === undefined ? methods.slice(0, 1) : methods;
@@ -33,7 +34,7 @@ const run = async (script: string, args: readonly string[], watch: (child: Child
 };
 
 describe.each(tried)('%s', (method) => {
-  const flags = (out: string): string[] => [...shared, ...(small[method] ?? []).flatMap((setting) => ['--set', setting]), '--out', out];
+  const flags = (out: string): string[] => [...shared, ...(small[method] ?? smallDenoiser).flatMap((setting) => ['--set', setting]), '--out', out];
 
   it('leaves the same bytes when it is killed and resumed, and can be used', async () => {
     const home = await mkdtemp(join(tmpdir(), `millrace-${method}-`));
