@@ -50,3 +50,13 @@ export const discreteTimes = (draws: Draws, times: readonly number[], weights: r
 /** The density of `logitNormalTimes` at t, 0 < t < 1. */
 export const logitNormalDensity = (t: number, { mean = 0, std = 1 }: { mean?: number; std?: number } = {}): number =>
   Math.exp(-((Math.log(t / (1 - t)) - mean) ** 2) / (2 * std ** 2)) / (std * Math.sqrt(2 * Math.PI) * t * (1 - t));
+
+/**
+ * Times a student of `calls` calls is distilled at: 1 - eps - j (1 - eps) / calls, j uniform, so that one call looks at the noise end only.
+ * @param draws uniform in [0, 1) @param options.eps how far from the noise end the first lies
+ * @source Liu et al. 2023 (rectified flow), arXiv 2209.03003, section 2.2; gnobitab/RectifiedFlow, losses.py, whose t is 1 - t here
+ */
+export const distillationTimes = (draws: Draws, { calls = 1, eps = 1e-3 }: { calls?: number; eps?: number } = {}): number[] => {
+  if (!Number.isInteger(calls) || calls < 1) throw new RangeError(`distillationTimes: expected calls to be a positive integer but received ${calls}`);
+  return Array.from(draws, (u) => 1 - (eps + (Math.min(calls - 1, Math.floor(u * calls)) * (1 - eps)) / calls));
+};

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { dynamicMu, exponentialShift, flowTimes, linearShift, resolutionShift, shiftTime, stretchToTerminal } from '../../src/schedules/shift.ts';
 import { bridgeIndices, lcmTimesteps, roundHalfEven, spaceTimesteps } from '../../src/schedules/timesteps.ts';
-import { discreteTimes, logNormalSigmas, logitNormalDensity, logitNormalTimes, modeTimes, uShapedTimes, uniformTimes, uniformTimesteps } from '../../src/schedules/draws.ts';
+import { discreteTimes, distillationTimes, logNormalSigmas, logitNormalDensity, logitNormalTimes, modeTimes, uShapedTimes, uniformTimes, uniformTimesteps } from '../../src/schedules/draws.ts';
 import { normal, seeded, uniform } from '../../src/random.ts';
 
 describe('shift', () => {
@@ -101,6 +101,11 @@ describe('draws', () => {
     expect(mean(t.map((x) => (x === 0.5 ? 1 : 0)))).toBeCloseTo(0.1, 2);
     expect(() => discreteTimes([0.1], [1, 2], [1])).toThrow(RangeError);
     expect(() => discreteTimes([0.1], [1], [0])).toThrow(RangeError);
+  });
+  it('a student of one call looks at the noise end, one of two halfway too', () => {
+    expect(distillationTimes([0, 0.9])).toEqual([0.999, 0.999]);
+    expect(distillationTimes([0.1, 0.6], { calls: 2 })).toEqual([0.999, expect.closeTo(0.4995, 12)]);
+    expect(() => distillationTimes([0], { calls: 0 })).toThrow(RangeError);
   });
   it('uniform draws stay in range', () => {
     expect(uniformTimes([0, 0.5], 2, 4)).toEqual([2, 3]);

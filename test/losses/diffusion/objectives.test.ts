@@ -143,6 +143,12 @@ describe('flows', () => {
     expect((await read(() => scoreWeight(perImage([0.5]), { kind: 'bridge', sigma: 1 })))[0]).toBeCloseTo(1, 5);
     expect(() => straightness([])).toThrow(RangeError);
   }));
+  it('the exact flow between independent normals bends by 2 - pi / 2 per element', leakFree(async () => {
+    // z(t) = z(1) sqrt(1 - 2 t + 2 t^2) comes back to where it started.
+    const steps = 400;
+    const bend = await read(() => straightness(Array.from({ length: steps + 1 }, (_, i) => tf.fill<tf.Rank.R4>([1, 1, 1, 1], Math.sqrt(1 - 2 * (1 - i / steps) + 2 * (1 - i / steps) ** 2)))));
+    expect(bend[0]).toBeCloseTo(2 - Math.PI / 2, 3);
+  }));
   it('for independent normal ends the best velocity leaves pi / 2 per element', leakFree(async () => {
     const count = 40_000;
     const times = Array.from(uniform(seeded(1), count));

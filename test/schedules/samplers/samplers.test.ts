@@ -92,6 +92,12 @@ describe('solvers that are the same thing', () => {
   });
 });
 
+it('along a constant velocity one step is as good as twenty', async () => {
+  const constant: Denoise = () => image(5);
+  const [one, twenty] = [await values(() => sampler(euler(flowPath), { prediction: 'flow' })(constant, image(3), flowTimes(1))), await values(() => sampler(euler(flowPath), { prediction: 'flow' })(constant, image(3), flowTimes(20)))];
+  expect(apart(one, twenty)).toBeLessThan(1e-5);
+});
+
 describe('accuracy', () => {
   // Data of variance 1/4: D = x / (1 + 4 s^2), and the exact path is x(s) = x(S) sqrt((s^2 + 1/4) / (S^2 + 1/4)).
   const gaussian: Denoise = (x, s) => tf.div(x, tf.reshape(tf.add(1, tf.mul(4, tf.square(s))), [-1, 1, 1, 1]));
