@@ -12,7 +12,6 @@ import { parseConfig } from '../src/run/config.ts';
 import { readGiven } from '../src/run/given.ts';
 import { helpText } from '../src/run/help.ts';
 import { inferOptions } from '../src/run/inferOptions.ts';
-import { readGiven } from '../src/run/given.ts';
 import { findImages, translateFiles } from '../src/run/inference.ts';
 import type { BaseConfig, Method } from '../src/run/method.ts';
 import { errorText, shownPath } from '../src/run/outcome.ts';
