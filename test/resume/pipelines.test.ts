@@ -73,5 +73,5 @@ describe.each(tried)('%s', (method) => {
     } finally {
       await rm(home, { recursive: true, force: true });
     }
-  }, 300_000);
+  }, 900_000);
 });
