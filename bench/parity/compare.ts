@@ -120,19 +120,6 @@ export const compareNetwork = async (golden: Golden, network: Pick<Network<never
 const mapped = (tensors: Readonly<Record<string, tf.Tensor>>, f: (x: tf.Tensor) => tf.Tensor): Record<string, tf.Tensor> =>
   Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, f(tensor)]));
 
-/** Several networks' specifications as one, each below a prefix: for goldens that hold several state dicts. */
-export const joinedSpecs = (networks: Readonly<Record<string, Pick<Network<never, unknown>, 'specs'>>>): Network<never, unknown>['specs'] =>
-  new Map(Object.entries(networks).flatMap(([prefix, { specs }]) => [...specs].map(([name, spec]) => [`${prefix}.${name}`, spec] as const)));
-
-/** The parameters below a prefix, by their own names; taps still see the whole ones. */
-export const paramsBelow = (params: Params, prefix: string): Params => {
-  const listener = params[tap];
-  return {
-    ...Object.fromEntries(Object.entries(params).filter(([name]) => name.startsWith(`${prefix}.`)).map(([name, value]) => [name.slice(prefix.length + 1), value])),
-    ...(listener && { [tap]: (module: string, value: unknown) => listener(`${prefix}.${module}`, value) }),
-  };
-};
-
 /** The loss is a sum of signed terms and may nearly cancel: its rounding grows with their size, sqrt(sum of squares), not with the sum. */
 const lossLimit = (golden: Golden, limit: number): number => {
   const of = golden.io[golden.manifest.gradient_of ?? '']?.data;

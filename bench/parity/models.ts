@@ -3,6 +3,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { autoencoderDc } from '../../src/models/autoencoderDc.ts';
 import { autoencoderKl, klDivergence, posteriorOf, samplePosterior } from '../../src/models/autoencoderKl.ts';
 import { autoencoderTiny, quantiseLatent } from '../../src/models/autoencoderTiny.ts';
+import { joinedSpecs, paramsBelow } from '../../src/models/compose.ts';
 import { type ControlResiduals, controlNet } from '../../src/models/controlNet.ts';
 import { isLora, mergeLora, withLora } from '../../src/models/lora.ts';
 import type { Network, Params } from '../../src/models/network.ts';
@@ -10,7 +11,7 @@ import { unet2d } from '../../src/models/unet2d.ts';
 import { type UnetGiven, unet2dCondition } from '../../src/models/unet2dCondition.ts';
 import { loraFrom } from '../../src/models/weights/loraFiles.ts';
 import * as tf from '../../src/tf.ts';
-import { compareNetwork, joinedSpecs, paramsBelow } from './compare.ts';
+import { compareNetwork } from './compare.ts';
 import { type Comparison, type Golden, type Handler, initOf } from './golden.ts';
 
 type Image = tf.Tensor4D;

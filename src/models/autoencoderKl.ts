@@ -8,7 +8,7 @@ import { type Autoencoder, buildAutoencoder } from './autoencoder.ts';
 import { activationNames } from './blocks/activation.ts';
 import { klDecoder, klEncoder } from './blocks/klCoder.ts';
 import { count, counts, parseModelConfig, refuse, sampleSize } from './modelConfig.ts';
-import type { Layer } from './network.ts';
+import type { Layer, Params } from './network.ts';
 import { conv2d } from './nn.ts';
 
 type Image = tf.Tensor4D;
@@ -46,6 +46,10 @@ export type AutoencoderKl = Autoencoder<AutoencoderKlConfig> & Readonly<{
   /** Mean and log variance before clamping: [B, h, w, 2C]. */
   moments: Layer<[image: Image], Image>;
   posterior: Layer<[image: Image], Posterior>;
+  /** Moments, and what went into each level of the encoder, from full resolution. */
+  momentsWithFeatures: Layer<[image: Image], Readonly<{ moments: Image; features: readonly Image[] }>>;
+  /** `decode` with something added to what goes into each level of the decoder, from the lowest resolution. */
+  decodeWithSkips: Layer<[latent: Image, skips: readonly Image[]], Image>;
 }>;
 
 /** Splits moments into a posterior. */
@@ -89,15 +93,19 @@ export const autoencoderKl = (raw: Readonly<Record<string, unknown>> = {}): Auto
     const decoder = klDecoder(root.at('decoder'), { ...common, imageChannels: config.out_channels, latentChannels: channels, attentive: up.map((type) => type === 'AttnUpDecoderBlock2D') });
     const quant = config.use_quant_conv ? conv2d(root.at('quant_conv'), { from: 2 * channels, to: 2 * channels, kernel: 1 }) : undefined;
     const postQuant = config.use_post_quant_conv ? conv2d(root.at('post_quant_conv'), { from: channels, to: channels, kernel: 1 }) : undefined;
-    const moments: AutoencoderKl['moments'] = (params, image) => {
-      const h = encoder(params, image);
-      return quant ? quant(params, h) : h;
-    };
+    const quantised: Layer<[Image], Image> = (params, h) => (quant ? quant(params, h) : h);
+    const moments: AutoencoderKl['moments'] = (params, image) => quantised(params, encoder.apply(params, image));
+    const decodeWith = (params: Params, latent: Image, skips?: readonly Image[]): Image => decoder(params, postQuant ? postQuant(params, latent) : latent, skips);
     const posterior: AutoencoderKl['posterior'] = (params, image) => posteriorOf(moments(params, image));
     return {
       moments, posterior,
       encode: (params, image) => posterior(params, image).mean,
-      decode: (params, latent) => decoder(params, postQuant ? postQuant(params, latent) : latent),
+      momentsWithFeatures: (params, image) => {
+        const { latent, features } = encoder.withFeatures(params, image);
+        return { moments: quantised(params, latent), features };
+      },
+      decode: (params, latent) => decodeWith(params, latent),
+      decodeWithSkips: decodeWith,
     };
   });
 };

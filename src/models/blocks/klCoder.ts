@@ -53,8 +53,15 @@ const ending = (scope: Scope, from: number, to: number, groups: number): Layer<[
   return (params, x) => conv(params, silu(norm(params, x)) as Image);
 };
 
-/** [B, H, W, imageChannels] to [B, H / f, W / f, latentChannels]; each halving pads right and below only. @source diffusers `Encoder` */
-export const klEncoder = (scope: Scope, options: KlCoderOptions): Layer<[Image], Image> => {
+export type KlEncoder = Readonly<{
+  /** [B, H, W, imageChannels] to [B, H / f, W / f, latentChannels]. */
+  apply: Layer<[Image], Image>;
+  /** The same, and what went into each level, from full resolution: channels as the level before makes them. */
+  withFeatures: Layer<[Image], Readonly<{ latent: Image; features: readonly Image[] }>>;
+}>;
+
+/** Each halving pads right and below only. @source diffusers `Encoder` */
+export const klEncoder = (scope: Scope, options: KlCoderOptions): KlEncoder => {
   const { imageChannels, latentChannels, widths, attentive, layers, groups, act } = options;
   const convIn = conv2d(scope.at('conv_in'), { from: imageChannels, to: widths[0] as number, padding: 1 });
   const levels = widths.map((to, i) => {
@@ -69,11 +76,22 @@ export const klEncoder = (scope: Scope, options: KlCoderOptions): Layer<[Image],
   const low = widths.at(-1) as number;
   const mid = middle(scope.at('mid_block'), low, options);
   const end = ending(scope, low, latentChannels, groups);
-  return scope.tapped((params, x) => end(params, mid(params, levels.reduce((h, level) => level(params, h), convIn(params, x)))));
+  const withFeatures: KlEncoder['withFeatures'] = (params, x) => {
+    const features: Image[] = [];
+    const deepest = levels.reduce((h, level) => {
+      features.push(h);
+      return level(params, h);
+    }, convIn(params, x));
+    return { latent: end(params, mid(params, deepest)), features };
+  };
+  return { apply: scope.tapped((params, x) => withFeatures(params, x).latent), withFeatures };
 };
 
+/** Added to what goes into each level of the way up; from the lowest resolution. */
+export type Skips = readonly Image[];
+
 /** [B, h, w, latentChannels] to [B, h * f, w * f, imageChannels]. @source diffusers `Decoder` */
-export const klDecoder = (scope: Scope, options: KlCoderOptions): Layer<[Image], Image> => {
+export const klDecoder = (scope: Scope, options: KlCoderOptions): Layer<[latent: Image, skips?: Skips | undefined], Image> => {
   const { imageChannels, latentChannels, widths, attentive, layers, groups, act } = options;
   const reversed = widths.toReversed();
   const convIn = conv2d(scope.at('conv_in'), { from: latentChannels, to: reversed[0] as number, padding: 1 });
@@ -88,5 +106,5 @@ export const klDecoder = (scope: Scope, options: KlCoderOptions): Layer<[Image],
     });
   });
   const end = ending(scope, reversed.at(-1) as number, imageChannels, groups);
-  return scope.tapped((params, z) => end(params, levels.reduce((h, level) => level(params, h), mid(params, convIn(params, z)))));
+  return scope.tapped((params, z, skips) => end(params, levels.reduce((h, level, i) => level(params, skips?.[i] ? tf.add(h, skips[i]) : h), mid(params, convIn(params, z)))));
 };
