@@ -37,8 +37,8 @@ const schema = z.object({
   loss: z.object({ l2: z.number().default(1), lpips: z.number().default(5).describe('weight of the perceptual term, where its weights are given'), gan: z.number().default(0.005) }),
   lpips: z.object({ backbone: z.enum(['vgg', 'alex', 'squeeze']).default('vgg'), weights: z.array(z.string()).default([]).describe('weights files: torchvision trunk and LPIPS linear layers') }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
-  track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
-  steps: stepsOption(400),
+  track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 60, validateEvery: 150, saveEvery: 50, keep: 3 }),
+  steps: stepsOption(300),
   seed: seedOption(0),
 });
 type Config = z.output<typeof schema>;
