@@ -63,7 +63,10 @@ if (import.meta.main) {
   const panel = controlPanel();
   const report = terminal();
   const release = listenToSignals(panel, report.line);
+  // A paused run waits for nothing but signals, and those do not keep a process alive.
+  const alive = setInterval(() => {}, 2 ** 30);
   process.exitCode = await compare(process.argv.slice(2), { report, panel }).then(({ code }) => code, (cause: unknown) => { report.end(); process.stderr.write(`${errorText(cause)}\n`); return 1; });
+  clearInterval(alive);
   release();
   setTimeout(() => { process.exit(); }, 2000).unref();
 }

@@ -16,8 +16,8 @@ import { duration } from '../progress.ts';
 import { skippedFiles } from '../runPipeline.ts';
 import type { Terminal } from '../terminal.ts';
 import type { DecodedPair } from '../validation.ts';
-import { type Evaluation, evaluate } from './evaluate.ts';
-import { type ImageScores, type Metric, meanOf, metricsFor, scoreImages } from './metrics.ts';
+import { type Evaluation, evaluate, scoreOn } from './evaluate.ts';
+import { type ImageScores, type Metric, meanOf, metricsFor } from './metrics.ts';
 import { type CompareOptions, secondsOf } from './options.ts';
 import { type Trained, stepsWithin, trainVariant } from './train.ts';
 import type { Variant } from './variants.ts';
@@ -91,16 +91,17 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   for (const text of datasets.describe(dataset)) report.line(text);
   const skipped = skippedFiles(report);
   const heldOut = heldOutOf({ dataset, skippedFiles: skipped, strict: false }, { size });
-  const pairs = await Promise.all((await heldOut.pairs()).map((load) => load()));
+  const pairs = await heldOut.pairs();
   if (pairs.length === 0) throw new DatasetError(root, `${root}: expected held-out pairs to compare on but found none`);
   const given = options.lpips === undefined ? undefined : await openLpips(options.lpips);
   const metrics = metricsFor(size, given);
-  const shown = spread(pairs.map((_, i) => i), options.pictures);
-  const targets = pairs.map(({ target }) => target);
-  const baseline = async (label: string, made: readonly Float32Array[]): Promise<Baseline> =>
-    ({ label, scores: await scoreImages(metrics, made, targets, [size, size], batch), pictures: shown.map((i) => made[i] as Float32Array) });
+  const places = spread(pairs.map((_, i) => i), options.pictures);
+  const trial = { pairs, size, metrics, batch, shown: places };
   const mean = await heldOut.meanTarget();
-  const baselines = [await baseline('copy the source', pairs.map(({ source }) => source)), ...(mean ? [await baseline('mean target', pairs.map(() => mean.image))] : [])];
+  const baselines: Baseline[] = [
+    { label: 'copy the source', ...await scoreOn(trial, (sources) => Promise.resolve(sources)) },
+    ...(mean ? [{ label: 'mean target', ...await scoreOn(trial, (sources) => Promise.resolve(sources.map(() => mean.image))) }] : []),
+  ];
   const place = { dataset, engine, out: options.out, control: panel, skippedFiles: skipped, report };
   const entries: Entry[] = [];
   const runs: (readonly (readonly string[])[])[] = [];
@@ -115,7 +116,7 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
     await trainVariant(variant, steps, place, { points: options.points, ...(limit !== undefined && { limit: 1.1 * limit }) }, async (translate, used, { batches, ...trained }) => {
       report.end();
       if (trained.steps === 0) return;
-      const evaluation = await evaluate(translate, pairs, size, { metrics, sweep: options.sweep, batch: used.data.batch, seed, shown, multiple: method.multipleOf(used) });
+      const evaluation = await evaluate(translate, { ...trial, batch: used.data.batch }, { sweep: options.sweep, seed, multiple: method.multipleOf(used) });
       for (const { steps: calls, scores, msPerImage } of evaluation.results) {
         report.line(`${label}, ${calls ?? 'its own'} step${calls === 1 ? '' : 's'}: ${metrics.map(({ name, digits, unit }) => `${name} ${meanOf(scores, name).toFixed(digits)}${unit && ` ${unit}`}`).join(', ')}, ${msPerImage.toFixed(1)} ms an image`);
       }
@@ -125,10 +126,14 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   }
   for (const variable of Object.values(given?.constants ?? {})) variable.dispose();
   const { same, common: shared } = sharedBatches(runs);
+  const ids: string[] = [];
+  for (const load of pairs) ids.push((await load()).id);
+  const shown = await Promise.all(places.map((i) => (pairs[i] as (typeof pairs)[number])()));
   return {
     made: new Date().toISOString(), command, engine: `${engine.name}, ${engine.device}`, dataset: `${dataset.train.length} pairs trained on, ${pairs.length} held out, ${dataset.root}`, size, seed,
-    budget: options.budget === undefined ? 'a number of steps' : `${options.budget} of training each`,
-    metrics: metrics.map(({ score: _, ...metric }) => metric), pairs: pairs.map(({ id }) => id), shown: shown.map((i) => pairs[i] as DecodedPair), baselines, entries, sameBatches: same, commonBatches: entries.length > 0 ? shared : 0,
+    budget: options.budget === undefined ? `${[...new Set(entries.map(({ steps }) => steps))].join(' or ')} steps each` : `about ${options.budget} of training each`,
+    metrics: metrics.map(({ score: _, ...metric }) => metric), 
+    pairs: ids, shown, baselines, entries, sameBatches: same, commonBatches: entries.length > 0 ? shared : 0,
   };
 };
 

@@ -25,42 +25,68 @@ export const acceptsSteps = (translate: Translate, steps: number, side: number):
   }
 };
 
+/** Scores of all held-out pairs, in their order, and what was made of the pairs that are shown. */
+export type Scored = Readonly<{ scores: readonly ImageScores[]; pictures: readonly Float32Array[]; /** Of making alone. */ msPerImage: number }>;
+
+/** Held-out pairs, and what to score on them. */
+export type Trial = Readonly<{
+  /** Each is loaded when its batch comes. */
+  pairs: readonly (() => Promise<DecodedPair>)[];
+  /** Side in pixels. */
+  size: number;
+  metrics: readonly Metric[];
+  /** Images at a time. */
+  batch: number;
+  /** Places of the pairs whose pictures are kept. */
+  shown: readonly number[];
+}>;
+
+/**
+ * Scores what is made of each held-out source, a batch at a time.
+ * @param make images for sources, of which the first is that of pair `first`
+ */
+export const scoreOn = async ({ pairs, size, metrics, batch, shown }: Trial, make: (sources: readonly Float32Array[], first: number) => Promise<readonly Float32Array[]>, now: () => number = () => performance.now()): Promise<Scored> => {
+  const scores: ImageScores[] = [];
+  const pictures: Float32Array[] = [];
+  let spent = 0;
+  for (let at = 0; at < pairs.length; at += batch) {
+    const some = await Promise.all(pairs.slice(at, at + batch).map((load) => load()));
+    const begun = now();
+    const made = await make(some.map(({ source }) => source), at);
+    spent += now() - begun;
+    scores.push(...await scoreImages(metrics, made, some.map(({ target }) => target), [size, size], batch));
+    pictures.push(...shown.filter((i) => i >= at && i < at + batch).map((i) => made[i - at] as Float32Array));
+  }
+  // A batch that is not full is filled up, and takes as long as a full one.
+  return { scores, pictures, msPerImage: spent / (Math.ceil(pairs.length / batch) * batch) };
+};
+
 /** Scores at one number of steps. */
-export type SweepResult = Readonly<{
+export type SweepResult = Scored & Readonly<{
   /** Sampler steps; undefined for the model's own number, where it takes none of those asked for. */
   steps: number | undefined;
-  /** One per held-out pair, in their order. */
-  scores: readonly ImageScores[];
-  msPerImage: number;
-  /** Of the pairs that are shown. */
-  pictures: readonly Float32Array[];
 }>;
 
 export type Evaluation = Readonly<{ results: readonly SweepResult[]; refused: readonly Readonly<{ steps: number; why: string }>[] }>;
 
 /**
  * Scores a model at each number of steps that it takes. All noise follows from the seed and the pair, so equal seeds give equal noise to every model.
- * @param shown places of the pairs whose pictures are kept @param options.multiple of which sides must be
+ * @param options.multiple of which sides must be
  */
-export const evaluate = async (translate: Translate, pairs: readonly DecodedPair[], size: number, { metrics, sweep, batch, seed, shown, multiple, now = () => performance.now() }: {
-  metrics: readonly Metric[]; sweep: readonly number[]; batch: number; seed: number; shown: readonly number[]; multiple: number; now?: () => number;
-}): Promise<Evaluation> => {
+export const evaluate = async (translate: Translate, trial: Trial, { sweep, seed, multiple }: { sweep: readonly number[]; seed: number; multiple: number }): Promise<Evaluation> => {
   const answers = sweep.map((steps) => ({ steps, answer: acceptsSteps(translate, steps, 2 * multiple) }));
   const refused = answers.flatMap(({ steps, answer }) => (answer.accepts ? [] : [{ steps, why: answer.why }]));
   const taken = answers.filter(({ answer }) => answer.accepts);
   const asks = taken.some(({ answer }) => answer.accepts && answer.asks);
   const numbers = taken.length === 0 ? [undefined] : asks ? taken.map(({ steps }) => steps) : [1];
-  const [sources, targets] = [pairs.map(({ source }) => source), pairs.map(({ target }) => target)];
-  const keys = pairs.map((_, i) => heldOutKey(seed, i));
+  const { batch, size } = trial;
   const results: SweepResult[] = [];
   for (const steps of numbers) {
-    const options = { batch, ...(steps !== undefined && { steps }) };
+    const make = (sources: readonly Float32Array[], first: number): Promise<Float32Array[]> =>
+      translateImages(translate, sources, [size, size], { batch, keys: sources.map((_, i) => heldOutKey(seed, first + i)), ...(steps !== undefined && { steps }) });
     // The first batch compiles the graph; it is not timed.
-    await translateImages(translate, sources.slice(0, batch), [size, size], { ...options, keys: keys.slice(0, batch) });
-    const begun = now();
-    const made = await translateImages(translate, sources, [size, size], { ...options, keys });
-    const msPerImage = (now() - begun) / (Math.ceil(pairs.length / batch) * batch);
-    results.push({ steps, scores: await scoreImages(metrics, made, targets, [size, size], batch), msPerImage, pictures: shown.map((i) => made[i] as Float32Array) });
+    await make([new Float32Array(size * size * 3)], 0);
+    results.push({ steps, ...await scoreOn(trial, make) });
   }
   return { results, refused };
 };

@@ -15,6 +15,8 @@ type ShownMetric = Comparison['metrics'][number];
 const fixed = (value: number, digits: number): string => (Number.isFinite(value) ? value.toFixed(digits).replace('-', '−') : Number.isNaN(value) ? 'n/a' : '∞');
 const signed = (value: number, digits: number): string => `${value > 0 ? '+' : ''}${fixed(value, digits)}`;
 const dot = (index: number): Html => html`<span class="dot" style="color:${colourOf(index)}"></span>`;
+/** A count in thousands or millions. */
+const short = (count: number): string => (count < 1e4 ? `${count}` : count < 1e6 ? `${(count / 1e3).toFixed(0)} k` : `${(count / 1e6).toFixed(1)} M`);
 const stepsText = (steps: number | undefined): string => (steps === undefined ? 'own' : `${steps}`);
 const called = ({ label, steps }: Contender): string => (steps === '' ? label : `${label} (${steps})`);
 
@@ -51,12 +53,12 @@ const scoreTable = ({ metrics, entries, baselines, seed }: Comparison): Html => 
     const mean = meanOf(scores, metric.name);
     return html`<td class="${mean === bests[m] ? 'best' : ''}">${fixed(mean, metric.digits)}</td>`;
   });
-  const parameters = (entry: Entry): string => Object.entries(entry.parameters).map(([name, count]) => `${name} ${count.toLocaleString('en-US')}`).join(', ');
+  const parameters = (entry: Entry): Html => html`${Object.entries(entry.parameters).map(([name, count], i) => html`${i === 0 ? '' : raw('<br>')}<span title="${count}">${short(count)}</span> <span class="interval">${name}</span>`)}`;
   const rows = entries.flatMap((entry, i) => entry.results.map((result, r) => html`<tr class="${r < entry.results.length - 1 ? 'same' : ''}">
     <td>${r === 0 ? html`${dot(i)}${entry.label}` : ''}</td><td>${stepsText(result.steps)}</td>${cells(result.scores)}${source ? differenceCell(main, result.scores, source.scores, seed) : html`<td></td>`}<td>${result.msPerImage.toFixed(1)}</td>
     ${r === 0 ? html`<td>${(entry.secondsPerStep * 1000).toFixed(0)}</td><td>${entry.steps}</td><td>${duration(entry.seconds)}</td><td>${parameters(entry)}</td>` : raw('<td></td><td></td><td></td><td></td>')}</tr>`));
   return html`<div class="wide"><table id="scores"><thead><tr><th>Method</th><th>Sampler<br>steps</th>${metrics.map(({ name, unit, isHigherBetter }) => html`<th>${name}<br><span class="interval">${unit === '' ? '' : `${unit}, `}${isHigherBetter ? 'higher' : 'lower'} is better</span></th>`)}
-    <th>${main.name} over copying the source<br><span class="interval">95 % interval</span></th><th>ms per<br>image</th><th>ms per<br>training step</th><th>Training<br>steps</th><th>Training<br>time</th><th>Parameters</th></tr></thead><tbody>${rows}
+    <th>${main.name} over<br>copying the source<br><span class="interval">95 % interval</span></th><th>ms per<br>image</th><th>ms per<br>training step</th><th>Training<br>steps</th><th>Training<br>time</th><th>Parameters</th></tr></thead><tbody>${rows}
     ${baselines.map(({ label, scores }) => html`<tr class="base"><td>${label}</td><td></td>${cells(scores)}${source && label !== source.label ? differenceCell(main, scores, source.scores, seed) : html`<td></td>`}<td></td><td></td><td></td><td></td><td></td></tr>`)}</tbody></table></div>`;
 };
 
@@ -126,8 +128,9 @@ const configurations = (entries: readonly Entry[]): Html => {
 };
 
 const notes = ({ entries, sameBatches, commonBatches, pairs }: Comparison): Html => {
+  const augmented = configDiff(entries.map(({ config }) => config)).some(({ path }) => path.startsWith('augment.'));
   const lines = [
-    entries.length < 2 ? '' : sameBatches === commonBatches ? `Every run saw the same images in the same order: the ${commonBatches} batches that all of them have were compared by name. Augmentation follows from seed and step.`
+    entries.length < 2 ? '' : sameBatches === commonBatches ? `Every run saw the same images in the same order: the ${commonBatches} batches that all of them have were compared by name. ${augmented ? 'Their augmentation differs (see the configuration).' : 'Augmentation follows from seed and step, so it was the same too.'}`
       : `The runs did not see the same images: their batches part after ${sameBatches} of ${commonBatches}, so differences are not due to the methods alone.`,
     'Noise in sampling follows from the seed and the pair alone: it is the same for every method and every number of steps.',
     'Training time is steps times the mean of the steps on which nothing else was done; the first step, which compiles graphs, and validations are left out. Each run was timed by itself, one after the other.',

@@ -43,7 +43,7 @@ svg polyline { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoi
 .stage::after { content: ""; position: absolute; top: 0; bottom: 0; left: var(--cut); width: 2px; margin-left: -1px; background: #fff; box-shadow: 0 0 3px #000a; }
 .tag { position: absolute; bottom: 8px; padding: 1px 8px; border-radius: 10px; font-size: 12px; background: #000a; color: #fff; z-index: 1; }
 .tag.left { left: 8px; } .tag.right { right: 8px; }
-.controls { display: grid; grid-template-columns: max-content minmax(120px, 320px); gap: 10px 14px; align-items: center; font-size: 13.5px; }
+.controls { display: grid; grid-template-columns: 56px minmax(120px, 320px); gap: 10px 14px; align-items: center; font-size: 13.5px; }
 select, input { font: inherit; color: inherit; width: 100%; } select { background: var(--soft); border: 1px solid var(--rule); border-radius: 5px; padding: 4px 6px; }
 .grid th { font-size: 12px; text-align: left; padding: 2px 8px 4px 0; white-space: normal; vertical-align: bottom; max-width: 132px; } .grid td { padding: 0 8px 8px 0; border: 0; text-align: left; vertical-align: top; font-size: 12px; }
 .grid img { width: 128px; height: 128px; display: block; border-radius: 3px; cursor: pointer; }
