@@ -4,7 +4,7 @@ import { judgedWithGradient } from '../../src/losses/penalties.ts';
 import { leakyRelu } from '../../src/models/leakyRelu.ts';
 import type { StateDict } from '../../src/models/net.ts';
 import { type Params, type Scope, buildNetwork } from '../../src/models/network.ts';
-import { conv2d, groupNorm, linear, silu } from '../../src/models/nn.ts';
+import { conv2d, gelu, groupNorm, linear, silu } from '../../src/models/nn.ts';
 import { type R3ganConfig, r3ganCritic, r3ganGenerator } from '../../src/models/r3gan.ts';
 import { gradientsOf } from '../../src/models/tape.ts';
 import { checkStateDict } from '../../src/models/weights/report.ts';
@@ -67,7 +67,7 @@ const runR3gan = async (golden: Golden): Promise<Comparison[]> => {
   checkStateDict(critic, ofCritic);
   const results = tf.tidy(() => {
     const [noise, real] = [tensorOf<tf.Rank.R2>(golden, 'input.noise'), imageOf(golden, 'input.real')];
-    const conditionName = ['input.condition', 'input.y', 'input.c', 'input.label', 'input.conditions'].find((name) => name in golden.io);
+    const conditionName = Object.keys(golden.io).find((name) => name.startsWith('input.') && name !== 'input.noise' && name !== 'input.real');
     const condition = conditionName === undefined ? [] as const : [tensorOf<tf.Rank.R2>(golden, conditionName)] as const;
     const [params, constants] = [paramsFrom(ofGenerator), paramsFrom(ofCritic)];
     const names = Object.keys(golden.io).filter((name) => name.startsWith('g.grad.')).map((name) => name.slice('g.grad.'.length));
@@ -90,7 +90,7 @@ const runR3gan = async (golden: Golden): Promise<Comparison[]> => {
 };
 
 const activations: Readonly<Record<string, (x: tf.Tensor) => tf.Tensor>> = {
-  silu, swish: silu, relu: tf.relu, tanh: tf.tanh, sigmoid: tf.sigmoid, softplus: tf.softplus,
+  silu, swish: silu, gelu, elu: tf.elu, relu: tf.relu, tanh: tf.tanh, sigmoid: tf.sigmoid, softplus: tf.softplus,
   lrelu: (x) => leakyRelu(x), leaky_relu: (x) => leakyRelu(x), leakyrelu: (x) => leakyRelu(x),
 };
 

@@ -1,5 +1,5 @@
 /** Goldens of optimizers, gradient clipping and learning rates. */
-import { constant, constantWithWarmUp, cosine, cosineWithRestarts, linear, polynomial } from '../../src/optim/learningRate.ts';
+import { constant, constantWithWarmUp, cosine, cosineWithRestarts, linear, piecewise, polynomial } from '../../src/optim/learningRate.ts';
 import { adam } from '../../src/optim/adam.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import type { LearningRate, Optimizer, Slots } from '../../src/optim/optimizer.ts';
@@ -74,12 +74,22 @@ const rateOf = (name: string, config: Options): LearningRate => {
     case 'cosine': return cosine(lr, { ...phases, ...(typeof cycles === 'number' && { cycles }) });
     case 'cosine_with_restarts': return cosineWithRestarts(lr, { ...phases, cycles: at('num_cycles (restarts)', at('num_cycles', 1)) });
     case 'polynomial': return polynomial(lr, { ...phases, end: at('lr_end', 1e-7), power: at('power', 1) });
-    default: throw new TypeError(`optim: no learning rate ${name}; known are constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial`);
+    case 'piecewise_constant': {
+      const rules = String(config['step_rules']).split(',').map((rule) => rule.split(':').map(Number)) as [factor: number, until: number][];
+      const last = rules.pop()?.[0] as number;
+      return piecewise(rules.map(([factor, until], i) => [until - (rules[i - 1]?.[1] ?? 0), constant(lr * factor)]), constant(lr * last));
+    }
+    default: throw new TypeError(`optim: no learning rate ${name}; known are constant, constant_with_warmup, linear, cosine, cosine_with_restarts, polynomial, piecewise_constant`);
   }
 };
 
+const knownRates = ['max_norm', 'norm_type', 'lr', 'num_warmup_steps', 'num_training_steps', 'num_cycles', 'num_cycles (restarts)', 'power', 'lr_end', 'step_rules'];
+
 const runClipAndRates = async (golden: Golden): Promise<Comparison[]> => {
   const { io, manifest: { config } } = golden;
+  const strange = Object.keys(config).find((name) => !knownRates.includes(name));
+  if (strange !== undefined) throw new TypeError(`optim: no option ${strange}; known are ${knownRates.join(', ')}`);
+  if (Number(config['norm_type'] ?? 2) !== 2) throw new TypeError(`optim: gradients are clipped by their 2-norm, not by norm_type ${String(config['norm_type'])}`);
   const limit = toleranceOf(golden, 'forward', 2e-5);
   const grads = Object.keys(io).filter((name) => /^grad\.\d+$/.test(name));
   const comparisons: Comparison[] = [];

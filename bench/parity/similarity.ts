@@ -10,7 +10,7 @@ import { type Comparison, type Golden, type Handler, imageOf, toNchw, toleranceO
 
 type Config = Readonly<Record<string, unknown>>;
 const known: Readonly<Record<string, (value: never) => Partial<SsimOptions & { weights: readonly number[] }>>> = {
-  data_range: (range: number) => ({ range }), win_size: (window: number) => ({ window }), win_sigma: (sigma: number) => ({ sigma }),
+  data_range: (range: number) => ({ range }), win_size: (window: number) => ({ window }), win_sigma: (sigma: number) => ({ sigma }), sigma: (sigma: number) => ({ sigma }),
   K: ([k1, k2]: [number, number]) => ({ k1, k2 }), weights: (weights: readonly number[] | null) => (weights === null ? {} : { weights }),
   image: () => ({}), size_average: () => ({}), nonnegative_ssim: () => ({}),
 };
@@ -22,7 +22,7 @@ const optionsOf = (config: Config): SsimOptions & { weights?: readonly number[] 
   return rename(value as never);
 })) as SsimOptions;
 
-/** A mean over images, below 0 cut off where the configuration says so, and its gradient. */
+/** A value for each image, and the gradient of their sum. */
 const valueAndGradient = (f: (x: tf.Tensor4D) => tf.Tensor, x: tf.Tensor4D): { value: tf.Tensor; gradient: tf.Tensor } => {
   const { grads: [gradient], extra: value } = gradientsOf([x], () => { const value = f(x); return { loss: tf.sum(value) as tf.Scalar, extra: value }; });
   return { value, gradient: toNchw(gradient as tf.Tensor) };
@@ -39,7 +39,9 @@ const variant = (name: string, options: SsimOptions): SsimOptions => {
 const run = async (golden: Golden): Promise<Comparison[]> => {
   const { io, manifest: { config } } = golden;
   const { weights, ...options } = optionsOf(config);
-  const relu = (value: tf.Tensor): tf.Tensor => (config['nonnegative_ssim'] === true ? tf.relu(value) : value);
+  /** Each channel's mean, below 0 cut off, then the mean over channels. */
+  const nonNegative = (x: tf.Tensor4D, y: tf.Tensor4D): tf.Tensor => tf.mean(tf.relu(tf.mean(ssimMaps(x, y, options).similarity, [1, 2])), 1);
+  const plain = config['nonnegative_ssim'] === true ? nonNegative : (x: tf.Tensor4D, y: tf.Tensor4D) => ssim(x, y, options);
   const reduce = (value: tf.Tensor, name: string): tf.Tensor => (io[name]?.data.length === 1 ? tf.mean(value) : value);
   const results: Record<string, tf.Tensor> = tf.tidy(() => {
     const [x, y] = [imageOf(golden, 'x'), imageOf(golden, 'y')];
@@ -48,10 +50,10 @@ const run = async (golden: Golden): Promise<Comparison[]> => {
       if (name === 'x' || name === 'y' || name in out) continue;
       if (name === 'mse') out[name] = mse(x, y);
       else if (name === 'psnr') out[name] = reduce(psnr(x, y, options), name);
-      else if (name === 'ssim') out[name] = reduce(relu(ssim(x, y, options)), name);
+      else if (name === 'ssim') out[name] = reduce(plain(x, y), name);
       else if (name === 'ms_ssim') out[name] = reduce(msSsim(x, y, { ...options, ...(weights && { weights }) }), name);
       else if (name === 'grad_x_of_sum') {
-        const whole = 'ms_ssim' in io ? (z: tf.Tensor4D) => msSsim(z, y, { ...options, ...(weights && { weights }) }) : (z: tf.Tensor4D) => relu(ssim(z, y, options));
+        const whole = 'ms_ssim' in io ? (z: tf.Tensor4D) => msSsim(z, y, { ...options, ...(weights && { weights }) }) : (z: tf.Tensor4D) => plain(z, y);
         out[name] = valueAndGradient(whole, x).gradient;
       } else if (name.endsWith('.map')) {
         out[name] = toNchw(ssimMaps(x, y, { ...variant(name.slice(0, -'.map'.length), options), borders: 'symmetric' }).similarity);

@@ -45,20 +45,21 @@ const within = <I extends readonly unknown[], O>(root: Scope, network: Network<I
 /**
  * Builds the distance: `(x, y) -> distances`, both float32 [B, H, W, 3] in [-1, 1].
  * Parameters are torchvision's `features.*` of the trunk and `lin{k}.model.1.weight` [1, C, 1, 1]; freeze them all. Gradients flow into both images.
+ * @param options.linear false leaves the learned weights out: all channels count alike
  * @throws RangeError for an unknown trunk, or (applied) for images too small for it
  */
-export const lpips = (backbone: LpipsBackbone = 'vgg'): Network<[x: Image, y: Image], Lpips> => {
+export const lpips = (backbone: LpipsBackbone = 'vgg', { linear = true }: { linear?: boolean } = {}): Network<[x: Image, y: Image], Lpips> => {
   const known = backbones[backbone];
   if (!known) throw new RangeError(`lpips: expected alex, vgg or squeeze but received ${backbone}`);
-  return buildNetwork('lpips', { backbone, version: '0.1' }, (root) => {
+  return buildNetwork('lpips', { backbone, linear, version: '0.1' }, (root) => {
     const trunk = within(root, known.make());
-    const weights = known.channels.map((channels, k) => root.param(`lin${k}.model.1.weight`, [1, channels, 1, 1], ones));
+    const weights = known.channels.map((channels, k) => (linear ? root.param(`lin${k}.model.1.weight`, [1, channels, 1, 1], ones) : undefined));
     const features = (params: Params, x: Image): Image[] => trunk(params, tf.div(tf.sub(x, [...shift]), [...scale])).map(unitLength);
     return (params, x, y) => {
       const [ofX, ofY] = [features(params, x), features(params, y)];
       const maps = weights.map((name, k) => {
         const apart = tf.square(tf.sub<Image>(ofX[k] as Image, ofY[k] as Image));
-        return tf.sum<Image>(tf.mul(apart, tf.reshape(param(params, name), [1, 1, 1, -1])), 3, true);
+        return tf.sum<Image>(name === undefined ? apart : tf.mul(apart, tf.reshape(param(params, name), [1, 1, 1, -1])), 3, true);
       });
       const layers = maps.map((map) => tf.mean<tf.Tensor1D>(map, [1, 2, 3]));
       return { total: layers.reduce((a, b) => tf.add(a, b)), layers, maps };
