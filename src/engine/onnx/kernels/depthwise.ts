@@ -1,6 +1,6 @@
 /** Depthwise convolution and its two gradients. Outside [B, H, W, C] and [kh, kw, C, multiplier], inside [B, C, H, W] and [C * multiplier, 1, kh, kw]. */
 import * as tf from '../../../tf.ts';
-import { type Graph, type Ref } from '../graph.ts';
+import { type Graph, type Ref, range } from '../graph.ts';
 import { type Kernel, kernel } from '../registry.ts';
 import type { Spec } from '../value.ts';
 import { type WindowAttrs, channelsFirst, channelsLast, flatWindows, padded, seenAt, spreadBack, tapsOf, windowAttributes } from './windows.ts';
@@ -31,8 +31,17 @@ export const depthwise: readonly Kernel[] = [
     name: 'DepthwiseConv2dNativeBackpropInput', inputs: ['dy', 'filter'],
     infer: (_inputs, { inputShape }) => ({ shape: inputShape, dtype: 'float32' }),
     emit: (graph, [dy, filter], attrs) => {
-      const info = infoOf(attrs.inputShape, (filter as Ref).shape, attrs);
-      return channelsLast(graph, spreadBack(graph, channelsFirst(graph, dy as Ref), weightOf(graph, filter as Ref), flatWindows(info), info.inChannels));
+      const windows = flatWindows(infoOf(attrs.inputShape, (filter as Ref).shape, attrs));
+      const { batch, channels, outputs, size } = windows;
+      const multiplier = (filter as Ref).shape[3] as number;
+      // One group of one channel at a time: WebGPU's transposed convolution errs on groups of several.
+      const gradient = graph.reshape(channelsFirst(graph, dy as Ref), [batch, channels, multiplier, ...outputs]);
+      const weights = graph.reshape(weightOf(graph, filter as Ref), [channels, multiplier, ...size]);
+      const parts = range(multiplier).map((m) => {
+        const pick = (x: Ref, axis: number): Ref => graph.slice(x, x.shape.map((_, i) => (i === axis ? m : 0)), x.shape.map((n, i) => (i === axis ? 1 : n)));
+        return spreadBack(graph, graph.reshape(pick(gradient, 2), [batch, channels, ...outputs]), graph.reshape(pick(weights, 1), [channels, 1, ...size]), windows, channels);
+      });
+      return channelsLast(graph, parts.reduce((a, b) => graph.elementwise('Add', [a, b])));
     },
   }),
   kernel<WindowAttrs & { filterShape: Sizes }>({

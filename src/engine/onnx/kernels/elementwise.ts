@@ -79,11 +79,14 @@ const sumOf = (op: 'Add' | 'Sub'): Binary => (graph, a, b) => {
   return arithmetic(op)(graph, a, b);
 };
 
+/** Where both operands would be broadcast, the first in full: WebGPU's power knows no broadcast of both. */
+const broadcast = (graph: Graph, a: Ref, b: Ref): Ref => (sameAs(a, b) || sameAs(b, a) ? a : graph.settled(graph.broadcast(a, broadcastShapes(a.shape, b.shape))));
+
 /** Whether broadcasting against `other` leaves x's shape alone. */
 const sameAs = (x: Ref, other: Ref): boolean => broadcastShapes(x.shape, other.shape).every((n, i) => n === x.shape[i]) && x.shape.length >= other.shape.length;
 
 const binaries: Readonly<Record<string, Binary>> = {
-  Add: sumOf('Add'), Sub: sumOf('Sub'), Maximum: arithmetic('Max'), Minimum: arithmetic('Min'), Pow: (graph, a, b) => (graph.constantOf(b) === 2 && typeOf(a) === 'float32' && sameAs(a, b) ? graph.elementwise('Mul', [a, a]) : arithmetic('Pow')(graph, a, b)),
+  Add: sumOf('Add'), Sub: sumOf('Sub'), Maximum: arithmetic('Max'), Minimum: arithmetic('Min'), Pow: (graph, a, b) => (graph.constantOf(b) === 2 && typeOf(a) === 'float32' && sameAs(a, b) ? graph.elementwise('Mul', [a, a]) : arithmetic('Pow')(graph, broadcast(graph, a, b), b)),
   Multiply: (graph, a, b) => {
     if (graph.constantOf(b) === 1) return graph.broadcast(a, broadcastShapes(a.shape, b.shape));
     if (graph.constantOf(a) === 1) return graph.broadcast(b, broadcastShapes(a.shape, b.shape));
