@@ -32,7 +32,9 @@ type AnyMethod = Method<BaseConfig, Readonly<Record<string, Resource>>>;
 
 /** The method that a pipeline file beside this one exports. */
 export const methodOf = async (name: string): Promise<AnyMethod> => {
-  const module = await import(`./${name}.ts`).catch((cause: unknown) => { throw new ConfigError('method', `the run is one of ${name}, but pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause); }) as Record<string, Partial<AnyMethod> | undefined>;
+  const module = await import(`./${name}.ts`).catch((cause: unknown) => {
+    throw new ConfigError('method', `the run is one of ${name}, but pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause);
+  }) as Record<string, Partial<AnyMethod> | undefined>;
   const method = Object.values(module).find((value) => value?.name === name && typeof value.translate === 'function');
   if (!method) throw new ConfigError('method', `pipelines/${name}.ts: expected it to export the method ${name} but it does not`);
   return method as AnyMethod;

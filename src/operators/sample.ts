@@ -22,7 +22,9 @@ const stripName = (step: number): string => `step-${`${step}`.padStart(8, '0')}.
  * @param options.every steps between strips @param options.count rows of a strip
  * @throws RangeError when `every` or `count` is not a positive integer
  */
-export function sample<F extends Batch>(run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'control' | 'report'>, heldOut: HeldOut, translate: Translate, { every, count = 4 }: { every: number; count?: number }): MonoTypeOperatorFunction<F> {
+export function sample<F extends Batch>(
+  run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'control' | 'report'>, heldOut: HeldOut, translate: Translate, { every, count = 4 }: { every: number; count?: number },
+): MonoTypeOperatorFunction<F> {
   checkEvery('sample', every);
   if (!Number.isInteger(count) || count < 1) throw new RangeError(`sample: expected count to be a positive integer but received ${count}`);
   return (source) => defer(() => {

@@ -20,7 +20,9 @@ import type { Settled } from '../streams/frames.ts';
  * @param options.every steps between validations @param options.batch images at a time; does not change the scores
  * @throws RangeError when `every` or `batch` is not a positive integer
  */
-export function validate<F extends Settled>(run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report'>, heldOut: HeldOut, translate: Translate, { every, batch = 4 }: { every: number; batch?: number }): OperatorFunction<F, F & Scored> {
+export function validate<F extends Settled>(
+  run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report'>, heldOut: HeldOut, translate: Translate, { every, batch = 4 }: { every: number; batch?: number },
+): OperatorFunction<F, F & Scored> {
   checkEvery('validate', every);
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`validate: expected batch to be a positive integer but received ${batch}`);
   return (source) => defer(() => {

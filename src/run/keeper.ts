@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
+import { CheckpointError } from '../errors.ts';
 import type { Resource } from '../streams/scoped.ts';
 import type { Settled } from '../streams/frames.ts';
 import { pointAt } from './atomic.ts';
@@ -35,7 +36,9 @@ export type Keeper = Readonly<{
 }>;
 
 /** See `checkpoint`. */
-export const checkpointKeeper = (run: Pick<RunContext, 'folder' | 'seed' | 'start' | 'steps' | 'report'>, resources: Readonly<Record<string, Resource>>, { every, keep, whenFull }: KeeperOptions): Keeper => {
+export const checkpointKeeper = (
+  run: Pick<RunContext, 'folder' | 'seed' | 'start' | 'steps' | 'report'>, resources: Readonly<Record<string, Resource>>, { every, keep, whenFull }: KeeperOptions,
+): Keeper => {
   const { folder, report } = run;
   let last: Savable | undefined;
   let print = '';
@@ -57,7 +60,9 @@ export const checkpointKeeper = (run: Pick<RunContext, 'folder' | 'seed' | 'star
     const before = await bestSoFar();
     const { scores } = frame;
     const next = scores && scores.psnr > (before?.psnr ?? -Infinity) ? { step, psnr: scores.psnr } : before;
-    const result = await saveCheckpoint(folder, resources, { method: folder.method, step, epoch: frame.epoch, seed: run.seed, ...(scores && { val: scores }), ...(next && { best: next }) })();
+    const state = { method: folder.method, step, epoch: frame.epoch, seed: run.seed, ...(scores && { val: scores }), ...(next && { best: next }) };
+    if (fingerprint(resources) !== print) throw new CheckpointError(folder.checkpoints, `${checkpointName(step)} cannot be saved: its variables have changed since the step`);
+    const result = await saveCheckpoint(folder, resources, state)();
     if (E.isLeft(result)) throw result.left;
     [saved, asked, best] = [step, false, next];
     await pointAt(join(folder.checkpoints, 'latest'), result.right);
@@ -85,8 +90,12 @@ export const checkpointKeeper = (run: Pick<RunContext, 'folder' | 'seed' | 'star
     },
     ask: async (standing) => {
       if (last && saved === last.step + 1) report.line(`${checkpointName(saved)} is saved already`);
-      else if (standing && isUnsaved()) await write(last as Savable);
-      else asked = true;
+      else if (!standing || !isUnsaved()) asked = true;
+      else await write(last as Savable).catch((cause: unknown) => {
+        // Whoever asked went on before it was written: then it is for after the step.
+        if (isUnsaved()) throw cause;
+        asked = true;
+      });
     },
     isUnsaved,
     end: async (failed) => {

@@ -28,7 +28,8 @@ export const newestCheckpoint = (run: RunFolder): TE.TaskEither<CheckpointError,
     broken.push(verified.left);
   }
   if (broken.length === 0) return E.right(undefined);
-  return E.left(new CheckpointError(run.checkpoints, `${run.checkpoints}: expected a checkpoint that verifies but all are broken:\n${broken.map(({ message }) => `  ${message}`).join('\n')}`));
+  const faults = broken.map(({ message }) => `  ${message}`).join('\n');
+  return E.left(new CheckpointError(run.checkpoints, `${run.checkpoints}: expected a checkpoint that verifies but all are broken:\n${faults}`));
 };
 
 const mismatch = (path: string, { file, pieces }: PlannedFile, found: StateDict): string[] => {
@@ -55,7 +56,8 @@ const read = async (path: string, files: readonly PlannedFile[]): Promise<StateD
   }
   if (faults.length === 0) return dicts;
   const more = faults.length > 5 ? `\n  and ${faults.length - 5} more` : '';
-  throw new CheckpointError(path, `${path}: expected the variables of this run but found others (was it made with another configuration?):\n${faults.slice(0, 5).map((fault) => `  ${fault}`).join('\n')}${more}`);
+  const shown = faults.slice(0, 5).map((fault) => `  ${fault}`).join('\n');
+  throw new CheckpointError(path, `${path}: expected the variables of this run but found others (was it made with another configuration?):\n${shown}${more}`);
 };
 
 const assign = (files: readonly PlannedFile[], dicts: readonly StateDict[]): void => {

@@ -1,4 +1,5 @@
 import { open, readFile, truncate, writeFile } from 'node:fs/promises';
+import { CheckpointError } from '../errors.ts';
 
 /** A record of a log: the step it speaks of, and plain values. */
 export type LogRecord = Readonly<Record<string, unknown>> & Readonly<{ step: number }>;
@@ -24,13 +25,21 @@ const plain = (_key: string, value: unknown): unknown => {
 /** One line: numbers with 9 significant digits, which is all a float32 has; NaN and infinities as strings. */
 export const logLine = (record: LogRecord): string => `${JSON.stringify(record, plain)}\n`;
 
+const parse = (path: string, line: string): LogRecord => {
+  try {
+    return JSON.parse(line) as LogRecord;
+  } catch (cause) {
+    throw new CheckpointError(path, `${path}: expected one JSON record a line but found ${JSON.stringify(line.slice(0, 40))}`, cause);
+  }
+};
+
 /** The records of a log; none when there is no file. A torn last line is left out. */
 export const readLog = async (path: string): Promise<LogRecord[]> => {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return '';
     throw cause;
   });
-  return text.split('\n').slice(0, -1).map((line) => JSON.parse(line) as LogRecord);
+  return text.split('\n').slice(0, -1).map((line) => parse(path, line));
 };
 
 /** Cuts a log back to the records of steps before `step`, and cuts off a torn last line; so that a resumed run goes on where its checkpoint was. */
@@ -42,7 +51,7 @@ export const rewindLog = async (path: string, step: number): Promise<void> => {
   if (bytes === undefined) return;
   let keep = 0;
   for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, keep)) {
-    const record = JSON.parse(bytes.toString('utf8', keep, end)) as LogRecord;
+    const record = parse(path, bytes.toString('utf8', keep, end));
     if (record.step >= step) break;
     keep = end + 1;
   }

@@ -111,6 +111,24 @@ describe('checkpoint', () => {
     expect(run.save.observed).toBe(false);
   })));
 
+  it('saves after the step when training goes on before a checkpoint that was asked for is written', withRun((folder) => withNets(tinyNets(), async (nets) => {
+    const run = context(folder);
+    const frames = new Subject<Savable>();
+    const done = lastValueFrom(frames.pipe(checkpoint(run, nets, { every: 50 })));
+    train(nets, 0);
+    frames.next(logged(settled(0)));
+    run.paused.next(true);
+    run.save.next();
+    train(nets, 1);
+    frames.next(logged(settled(1)));
+    frames.complete();
+    await done;
+    expect(await saved(folder)).toEqual([2]);
+    await right(restoreRun(folder, nets));
+    expect(await nets.generator.count.data()).toEqual(Float32Array.of(2));
+    expect(run.lines).toEqual([]);
+  })));
+
   it('saves the last whole step when the source fails', withRun((folder) => withNets(tinyNets(), async (nets) => {
     await expect(through(range(0, 6), context(folder), nets, { after: (source) => { source.error(new Error('boom')); } })).rejects.toThrow('boom');
     expect(await saved(folder)).toEqual([4, 6]);

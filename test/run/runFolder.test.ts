@@ -66,6 +66,12 @@ describe('logs', () => {
     expect(await readLog(join(run.path, 'missing.jsonl'))).toEqual([]);
   }));
 
+  it('name a line that is no record', withRun(async (run) => {
+    await appendFile(run.metrics.path, '{"step":0}\noops\n{"step":2}\n');
+    await expect(readLog(run.metrics.path)).rejects.toThrow('metrics.jsonl: expected one JSON record a line but found "oops"');
+    await expect(rewindLog(run.metrics.path, 5)).rejects.toThrow('found "oops"');
+  }));
+
   it('are cut back together with what an interrupted write left', withRun(async (run) => {
     await run.metrics.append({ step: 7 });
     await run.timing.append({ step: 7 });
