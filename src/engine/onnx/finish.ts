@@ -1,4 +1,5 @@
 /** The end of building a graph: what the results need, in order, under names. */
+import { fuse } from './fuse.ts';
 import type { GraphNode, Physical } from './nodes.ts';
 import type { InitialiserDef, ModelDef, NodeDef, ValueDef } from './proto.ts';
 
@@ -9,6 +10,7 @@ export type Finish = Readonly<{
   initialisers: ReadonlyMap<Physical, InitialiserDef>;
   results: readonly Physical[];
   names: Readonly<{ inputs?: readonly string[]; outputs?: readonly string[] }>;
+  reshape: (physical: Physical, shape: readonly number[]) => Physical;
 }>;
 
 /** Nodes that the results need, in order of building. */
@@ -25,8 +27,9 @@ const neededBy = (results: readonly Physical[], nodes: readonly GraphNode[]): Gr
 };
 
 /** The model of a graph. */
-export const finish = ({ name, nodes, inputs, initialisers, results, names }: Finish): ModelDef => {
-  const needed = neededBy(results, nodes);
+export const finish = ({ name, nodes, inputs, initialisers, results: wanted, names, reshape }: Finish): ModelDef => {
+  const { nodes: needed, standIn } = fuse(neededBy(wanted, nodes), wanted, reshape);
+  const results = wanted.map(standIn);
   const label = new Map<Physical, string>();
   inputs.forEach((physical, i) => label.set(physical, names.inputs?.[i] ?? `i${i}`));
   for (const [physical, { name: constant }] of initialisers) label.set(physical, constant);

@@ -8,7 +8,7 @@ import { fold } from './fold.ts';
 import { Layouts, insertAxis } from './layouts.ts';
 import type { OpOptions, Physical, Ref } from './nodes.ts';
 import { type ElementType, type ModelDef, elementTypes, encodeModel } from './proto.ts';
-import { type Piece, type Sizes, axesOf, broadcastShapes, product, range, sequenceOf } from './view.ts';
+import { type Piece, type Sizes, axesOf, broadcastShapes, product, range, reduceSteps, sequenceOf } from './view.ts';
 
 export type { Physical, Ref, Target } from './nodes.ts';
 export { type Piece, type Sizes, broadcastShapes, range, sameSizes } from './view.ts';
@@ -70,8 +70,10 @@ export class Graph extends Layouts {
     const source = copies > 1 && name === 'Prod' ? this.settled(x) : x;
     const places = axes.flatMap((axis) => source.axes[axis] as Sizes).sort((a, b) => a - b);
     const { physical: { type } } = source;
-    let physical = places.length === 0 ? source.physical
-      : this.one(`Reduce${name}`, [source.physical, this.list(places)], source.physical.shape.map((size, place) => (places.includes(place) ? 1 : size)), type, { keepdims: 1 });
+    let { physical } = source;
+    for (const step of reduceSteps(physical.shape, places)) {
+      physical = this.one(`Reduce${name}`, [physical, this.list(step)], physical.shape.map((size, place) => (step.includes(place) ? 1 : size)), type, { keepdims: 1 });
+    }
     if (copies > 1 && name === 'Sum') physical = this.elementwise('Mul', [this.refer(physical), this.scalar(copies, type)]).physical;
     const kept = source.axes.map((list, axis) => (axes.includes(axis) ? [] : list));
     return { physical, shape, axes: keepDims ? kept : kept.filter((_, axis) => !axes.includes(axis)) };
@@ -118,6 +120,8 @@ export class Graph extends Layouts {
   /** Every `stride`-th position along one axis, from `start`, `count` of them. A negative stride runs backwards. */
   every(x: Ref, axis: number, start: number, stride: number, count: number): Ref {
     const last = start + stride * count;
+    // WebGPU walks back rightly from the last place only.
+    if (stride < 0 && start < (x.shape[axis] as number) - 1) return this.every(this.slice(x, x.shape.map(() => 0), x.shape.map((n, i) => (i === axis ? start + 1 : n))), axis, start, stride, count);
     return this.#cut(x, axis, start, stride < 0 ? (last < 0 ? -(2 ** 31) : last) : Math.min(last, x.shape[axis] as number), stride, count);
   }
 
@@ -207,7 +211,7 @@ export class Graph extends Layouts {
   }
 
   /** The model whose results, named o0, o1, ... unless `names` says otherwise, are the given values in logical order. */
-  define(name: string, results: readonly Ref[], names: Finish['names'] = {}): ModelDef { return this.finished(name, results.map((ref) => this.plain(ref)), names); }
+  define(name: string, results: readonly Ref[], names: Finish['names'] = {}): ModelDef { return this.finished(name, results.map((ref) => this.plain(ref)), names, (physical, to) => this.reshaped(physical, to)); }
 
   /** The model as a file. */
   encode(name: string, results: readonly Ref[]): Uint8Array { return encodeModel(this.define(name, results)); }

@@ -89,7 +89,7 @@ export class Nodes {
   }
 
   /** The model whose results, named o0, o1, ... unless `names` says otherwise, are the given physical values. */
-  protected finished(name: string, results: readonly Physical[], names: Finish['names']): ModelDef {
-    return finish({ name, nodes: this.#nodes, inputs: this.#inputs, initialisers: this.#initialisers, results, names });
+  protected finished(name: string, results: readonly Physical[], names: Finish['names'], reshape: Finish['reshape']): ModelDef {
+    return finish({ name, nodes: this.#nodes, inputs: this.#inputs, initialisers: this.#initialisers, results, names, reshape });
   }
 }

@@ -8,7 +8,7 @@ import { type Dtype, type Numbers, numbersOf } from './value.ts';
 export type Place = Readonly<{ block: number; buffer?: ArrayBufferLike; shape: readonly number[]; dtype: Dtype; size: number }>;
 
 /** How sessions are made. `profile` is the prefix of the runtime's own profiles, one a session. */
-export type SessionSettings = Readonly<{ provider: 'cpu' | 'webgpu'; threads: number; profile?: string }>;
+export type SessionSettings = Readonly<{ provider: 'cpu' | 'webgpu'; threads: number; spin?: boolean; profile?: string }>;
 
 /** Results up to this many bytes come off the GPU with the run; larger ones stay there until they are asked for. */
 const smallResult = 4096;
@@ -41,6 +41,8 @@ export class Sessions {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       logSeverityLevel: 3,
+      // Idle threads sleep: the decoder, and whoever else is on this machine, needs the processor too.
+      extra: { session: { intra_op: { allow_spinning: this.#settings.spin ? '1' : '0' }, inter_op: { allow_spinning: '0' } } },
       ...(locations && { preferredOutputLocation: locations }),
       ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
     });

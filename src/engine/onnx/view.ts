@@ -156,3 +156,22 @@ export const transposeSteps = (shape: Sizes, perm: Sizes): readonly Readonly<{ s
 
 /** Whether a coalesced transpose exchanges two neighbouring runs: [outer, a, b, inner] to [outer, b, a, inner]. */
 const isFast = (perm: Sizes): boolean => perm.length < 3 || [[0, 2, 1], [1, 0, 2], [0, 2, 1, 3]].some((fast) => sameSizes(fast, perm));
+
+/** Axes to reduce, as reductions that the runtime does fast: over one run of neighbouring axes, or over all but one such run. The longest run comes first. */
+export const reduceSteps = (shape: Sizes, places: Sizes): number[][] => {
+  const runs: { reduced: boolean; places: number[] }[] = [];
+  shape.forEach((size, place) => {
+    if (size === 1) return;
+    const reduced = places.includes(place);
+    const run = runs.at(-1);
+    if (run?.reduced === reduced) run.places.push(place);
+    else runs.push({ reduced, places: [place] });
+  });
+  const reduced = runs.filter((run) => run.reduced);
+  if (reduced.length === 0) return [];
+  if (reduced.length === 1 || runs.length === 3) return [reduced.flatMap((run) => run.places)];
+  const length = ({ places: own }: { places: number[] }): number => product(own.map((place) => shape[place] as number));
+  const longest = reduced.reduce((best, run) => (length(run) > length(best) ? run : best));
+  const left = shape.map((size, place) => (longest.places.includes(place) ? 1 : size));
+  return [longest.places, ...reduceSteps(left, places.filter((place) => !longest.places.includes(place)))];
+};
