@@ -31,6 +31,25 @@ export const compareTensor = async (golden: Pick<Golden, 'io' | 'manifest'>, nam
 
 const squeezed = (shape: readonly number[]): string => shape.filter((size) => size !== 1).join(',');
 
+/** Ways in which a value inside a network may lie: activations are [B, H, W, C] or [B, N, C] here; there they are [B, C, H, W], or tokens, or as they are here. */
+const readings = (x: tf.Tensor): tf.Tensor[] => {
+  if (x.rank === 3) return [x, tf.transpose(x, [0, 2, 1])];
+  if (x.rank !== 4) return [x];
+  const [b, h, w, c] = x.shape as [number, number, number, number];
+  const tokens = tf.reshape(x, [b, h * w, c]);
+  return [tf.transpose(x, [0, 3, 1, 2]), x, tokens, tf.transpose(tokens, [0, 2, 1])];
+};
+
+/** Compares a value inside the network, in whichever layout its module has there; the best of those whose shape fits. */
+const compareMid = async (golden: Golden, name: string, ours: tf.Tensor, limit: number): Promise<Comparison> => {
+  const theirs = golden.io[name]?.shape ?? [];
+  const all = readings(ours);
+  const fitting = all.filter(({ shape }) => shape.join() === theirs.join());
+  const tried = await Promise.all((fitting.length > 0 ? fitting : all.slice(0, 1)).map((x) => compareTensor(golden, name, x, limit)));
+  tf.dispose(all.filter((x) => x !== ours));
+  return tried.reduce((best, next) => (next.error < best.error ? next : best));
+};
+
 /** Tensors by dotted path: a record's or array's parts under their names or positions. */
 const flattened = (path: string, value: unknown): [string, tf.Tensor][] => {
   if (value instanceof tf.Tensor) return [[path, value]];
@@ -85,7 +104,7 @@ export const compareNetwork = async (golden: Golden, network: Pick<Network<never
     const gradNames = Object.keys(io).filter((name) => name.startsWith('grad.'));
     if (gradNames.length === 0) {
       const { outputs, mids: reached } = run(params);
-      return { ...outputs, ...mapped(reached, toReference) };
+      return { ...outputs, ...mapped(reached, tf.clone) };
     }
     const leaves = gradNames.map((name) => {
       const leaf = name.startsWith('grad.input.') ? inputs[name.slice('grad.input.'.length)] : params[name.slice('grad.param.'.length)];
@@ -97,7 +116,7 @@ export const compareNetwork = async (golden: Golden, network: Pick<Network<never
       const { outputs, mids: reached } = run(params);
       const output = outputs[of];
       if (output === undefined) throw new TypeError(`${golden.manifest.name}: the handler made no ${of}`);
-      return { loss: tf.sum(tf.mul(output, tensorOf(golden, 'grad_seed'))) as tf.Scalar, extra: { ...outputs, ...mapped(reached, toReference) } };
+      return { loss: tf.sum(tf.mul(output, tensorOf(golden, 'grad_seed'))) as tf.Scalar, extra: { ...outputs, ...reached } };
     });
     const inReference = grads.map((grad, i) => ((gradNames[i] as string).startsWith('grad.input.') ? toReference(grad) : grad));
     return { ...extra, ...Object.fromEntries(gradNames.map((name, i) => [name, inReference[i] as tf.Tensor])), ...('loss' in io && { loss }) };
@@ -108,7 +127,8 @@ export const compareNetwork = async (golden: Golden, network: Pick<Network<never
     for (const name of wanted) {
       const limit = limits[name] ?? (name.startsWith('grad.') ? gradientLimit : forwardLimit);
       const ours = results[name];
-      if (ours) comparisons.push(await compareTensor(golden, name, ours, name === 'loss' ? lossLimit(golden, forwardLimit) : limit));
+      if (ours && name.startsWith('mid.')) comparisons.push(await compareMid(golden, name, ours, limit));
+      else if (ours) comparisons.push(await compareTensor(golden, name, ours, name === 'loss' ? lossLimit(golden, forwardLimit) : limit));
       else comparisons.push({ name, error: Infinity, limit, note: 'not computed' });
     }
     return comparisons;

@@ -93,7 +93,7 @@ export const controlNet = (raw: Readonly<Record<string, unknown>> = {}): Control
   const base = widths[0] as number;
   const network = buildNetwork<[Image, tf.Tensor, ControlNetGiven], ControlResiduals>(model, config, (root) => {
     const convIn = conv2d(root.at('conv_in'), { from: config.in_channels, to: base, padding: 1 });
-    const time = { project: (_params: unknown, t: tf.Tensor) => sinusoids(t, base, { cosFirst: config.flip_sin_to_cos, freqShift: config.freq_shift }), size: base, dim: base * 4 };
+    const time = { project: root.at('time_proj').tapped((_params, t: tf.Tensor) => sinusoids(t, base, { cosFirst: config.flip_sin_to_cos, freqShift: config.freq_shift })), size: base, dim: base * 4 };
     const embed = timestepMlp(root.at('time_embedding'), { from: base, to: time.dim, act: config.act_fn });
     // Class embeddings of times take SiLU whatever `act_fn` says, as in the reference.
     const conditions = conditionLayers(root, model, { ...trunk, act_fn: 'silu' }, time);

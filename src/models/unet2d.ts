@@ -73,7 +73,7 @@ const timeProjection = (scope: Scope, { time_embedding_type: type, block_out_cha
   const base = width as number;
   if (type === 'fourier') return { project: gaussianFourier(scope, { width: 2 * base, std: 16, log: true, cosFirst: false }), size: 2 * base };
   if (type === 'learned') return { project: embeddingTable(scope, { rows: steps as number, width: base }), size: base };
-  return { project: (_params, t) => sinusoids(t, base, { cosFirst, freqShift }), size: base };
+  return { project: scope.tapped((_params, t) => sinusoids(t, base, { cosFirst, freqShift })), size: base };
 };
 
 const styleOf = (config: Unet2dConfig, temb: number): UnetStyle => ({

@@ -37,7 +37,7 @@ const timeProjection = (scope: Scope, config: Unet2dConditionConfig): Readonly<{
     const dim = given ?? base * 2;
     return { project: gaussianFourier(scope, { width: dim, std: 1, log: false, cosFirst }), size: dim, dim };
   }
-  return { project: (_params, t) => sinusoids(t, base, { cosFirst, freqShift }), size: base, dim: given ?? base * 4 };
+  return { project: scope.tapped((_params, t) => sinusoids(t, base, { cosFirst, freqShift })), size: base, dim: given ?? base * 4 };
 };
 
 /**

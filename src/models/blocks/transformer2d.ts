@@ -20,11 +20,12 @@ export type Attended = Readonly<{
 /** Gated feed-forward: out((half of proj(x)) * gelu(other half)), four times the width. @source Shazeer 2020, arXiv 2002.05202, eq. 6 */
 const gegluFeedForward = (scope: Scope, channels: number): Layer<[tf.Tensor], tf.Tensor> => {
   const project = linear(scope.at('net.0.proj'), { from: channels, to: 8 * channels });
-  const out = linear(scope.at('net.2'), { from: 4 * channels, to: channels });
-  return scope.tapped((params, x) => {
+  const gated = scope.at('net.0').tapped((params, x: tf.Tensor) => {
     const [value, gate] = tf.split(project(params, x), 2, 2) as [tf.Tensor, tf.Tensor];
-    return out(params, tf.mul(value, gelu(gate)));
+    return tf.mul(value, gelu(gate));
   });
+  const out = linear(scope.at('net.2'), { from: 4 * channels, to: channels });
+  return scope.tapped((params, x) => out(params, gated(params, x)));
 };
 
 /**

@@ -62,8 +62,9 @@ const labelLayer = (scope: Scope, model: string, config: Wanting, time: Readonly
 
 type Addition = Layer<[given: Conditions], Readonly<{ added: tf.Tensor; hint?: Image }>>;
 
-const additionLayer = (scope: Scope, model: string, config: Wanting, dim: number): Addition | undefined => {
+const additionLayer = (root: Scope, model: string, config: Wanting, dim: number): Addition | undefined => {
   const { addition_embed_type: type, encoder_hid_dim: hidden, cross_attention_dim: context, addition_time_embed_dim: width, flip_sin_to_cos: cosFirst, freq_shift: freqShift } = config;
+  const scope = root.at('add_embedding');
   const field = `addition_embed_type ${type}`;
   const images = (given: Conditions): tf.Tensor => need(model, given, 'imageEmbeds', field);
   switch (type) {
@@ -78,9 +79,10 @@ const additionLayer = (scope: Scope, model: string, config: Wanting, dim: number
     }
     case 'text_time': {
       const embed = timestepMlp(scope, { from: config.projection_class_embeddings_input_dim as number, to: dim });
+      const project = root.at('add_time_proj').tapped((_params, sizes: tf.Tensor) => sinusoids(sizes, width as number, { cosFirst, freqShift }));
       return (params, given) => {
         const text = need(model, given, 'textEmbeds', field);
-        const sizes = sinusoids(need(model, given, 'timeIds', field), width as number, { cosFirst, freqShift });
+        const sizes = project(params, need(model, given, 'timeIds', field));
         return { added: embed(params, tf.concat([text, tf.reshape(sizes, [text.shape[0] as number, -1])], 1)) };
       };
     }
@@ -123,7 +125,7 @@ const bias = (mask: tf.Tensor2D | undefined): tf.Tensor | undefined => mask && t
 export const conditionLayers = (root: Scope, model: string, config: Wanting, time: Readonly<{ project: Layer<[tf.Tensor], tf.Tensor>; size: number; dim: number }>):
 ((params: Params, timed: tf.Tensor, given: Conditions) => Conditioned) => {
   const label = labelLayer(root.at('class_embedding'), model, config, time);
-  const addition = additionLayer(root.at('add_embedding'), model, config, time.dim);
+  const addition = additionLayer(root, model, config, time.dim);
   const tokens = tokenLayer(root.at('encoder_hid_proj'), model, config);
   return (params, timed, given) => {
     if (!label && given.classLabels) throw new TypeError(`${model}: classLabels came, but the network has no class embedding (class_embed_type, num_class_embeds)`);
