@@ -26,26 +26,26 @@ const orThrow = <L, A>(result: E.Either<L, A>): A => {
 };
 
 /** The method that a pipeline file beside this one exports. */
-const methodOf = async (name: string): Promise<AnyMethod> => {
+export const methodOf = async (name: string): Promise<AnyMethod> => {
   if (!/^\w+$/.test(name)) throw new ConfigError('methods', `--methods: expected names of pipeline files such as flow but received ${JSON.stringify(name)}`);
-  const module = await import(`./${name}.ts`).catch((cause: unknown) => { throw new ConfigError('methods', `--methods: pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause); }) as Record<string, Partial<AnyMethod> | undefined>;
+  const module = await import(/* @vite-ignore */ `./${name}.ts`).catch((cause: unknown) => { throw new ConfigError('methods', `--methods: pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause); }) as Record<string, Partial<AnyMethod> | undefined>;
   const method = Object.values(module).find((value) => value?.name === name && typeof value.translate === 'function');
   if (!method) throw new ConfigError('methods', `--methods: expected pipelines/${name}.ts to export the method ${name} but it does not`);
   return method as AnyMethod;
 };
 
 /**
- * Runs a comparison as a command line says.
+ * Runs a comparison as a command line says. @param load finds a method by name; in the pipeline files beside this one unless told otherwise
  * @returns where `report.html` and `comparison.json` lie, and the exit code; undefined after `--help`
  */
-export const compare = async (argv: readonly string[], { report = terminal(), panel = controlPanel() } = {}): Promise<Readonly<{ folder?: string; code: number }>> => {
+export const compare = async (argv: readonly string[], { report = terminal(), panel = controlPanel(), load = methodOf } = {}): Promise<Readonly<{ folder?: string; code: number }>> => {
   const { options, rest } = orThrow(takeOptions(compareOptions, argv));
   if (options.help) {
     report.line(helpText({ usage: 'node pipelines/compare.ts', summary: 'compare: trains methods on the same batches and compares them on the same held-out pairs; other flags and --set go to every method that has the key', schema: compareOptions }));
     return { code: 0 };
   }
   const methods: AnyMethod[] = [];
-  for (const name of options.methods.split(',')) methods.push(await methodOf(name.trim()));
+  for (const name of options.methods.split(',')) methods.push(await load(name.trim()));
   const variants = orThrow(variantsOf(methods, rest, options.swap));
   const comparison = await runComparison(variants, options, { datasets: datasetsOnDisk, report, panel, command: `node pipelines/compare.ts ${argv.join(' ')}` });
   report.end();
