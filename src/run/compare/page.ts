@@ -135,7 +135,7 @@ const notes = ({ entries, sameBatches, commonBatches, pairs }: Comparison): Html
     'Noise in sampling follows from the seed and the pair alone: it is the same for every method and every number of steps.',
     'Training time is steps times the mean of the steps on which nothing else was done; the first step, which compiles graphs, and validations are left out. Each run was timed by itself, one after the other.',
     `Intervals say how far the result would move with other held-out pairs${pairs.length < 10 ? `; with ${pairs.length} pairs they are too narrow` : ''}. They do not say how far it would move with another seed: each method was trained once.`,
-    ...entries.filter(({ startUp }) => startUp > 0).map(({ label, startUp }) => `${label}: the first step took ${startUp.toFixed(1)} s more than the others.`),
+    `The first step took this much longer than the others: ${entries.map(({ label, startUp }) => `${label} ${startUp.toFixed(1)} s`).join(', ')}.`,
     ...entries.flatMap(({ label, refused }) => (refused.length === 0 ? [] : [`${label} does not sample in ${refused.map(({ steps }) => steps).join(', ')} steps (${refused[0]?.why}).`])),
     ...entries.flatMap(({ label, ignored }) => ignored.map((words) => `${label} has no key for ${words} and went without it.`)),
   ];

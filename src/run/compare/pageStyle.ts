@@ -28,6 +28,7 @@ tr.base { color: var(--quiet); }
 .best { font-weight: 700; }
 .up { color: var(--up); } .down { color: var(--down); }
 .interval { color: var(--quiet); font-size: 12px; }
+.differences .interval { display: block; }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 7px; background: currentColor; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 8px 0; font-size: 13.5px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); gap: 20px 28px; }
