@@ -16,7 +16,8 @@ const on = async <T>(executor: string, work: () => Promise<T>): Promise<T> => {
   try { return await work(); } finally { tf.setBackend(before); }
 };
 
-const conforms = async (executor: string, { inputs, run, oracle = run, by = [], tolerance = { relative: 1e-5, why: '' } }: Case): Promise<void> => {
+const conforms = async (executor: string, { inputs, run, oracle = run, by = [], tolerance: onAny = { relative: 1e-5, why: '' }, gpuTolerance = onAny }: Case): Promise<void> => {
+  const tolerance = executor === 'onnx-webgpu' ? gpuTolerance : onAny;
   const values = inputs.map((input, i) => draw(fold(seeded(5), 'input', i), input));
   const both = async <T>(work: (compute: Compute) => Promise<T>): Promise<[T, T]> => [await on('cpu', () => work(oracle)), await on(executor, () => work(run))];
   const [expected, actual] = await both((compute) => evaluate(compute, inputs, values));

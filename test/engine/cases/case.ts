@@ -16,6 +16,8 @@ export type Case = Readonly<{
   oracle?: Compute;
   /** How far executors may differ, relative to the largest value; 1e-5 by default. `why` says what widens it. */
   tolerance?: Readonly<{ relative: number; why: string }>;
+  /** The same on a GPU. */
+  gpuTolerance?: Readonly<{ relative: number; why: string }>;
 }>;
 
 /** A float32 input. */
