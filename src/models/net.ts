@@ -11,7 +11,12 @@ import { type Network, type Params, type ParamSpec, type Shape, sizeOf } from '.
 export type FlatLayout = readonly Readonly<{ name: string; shape: Shape; offset: number; size: number }>[];
 
 /** Values by state-dict name, row-major, in PyTorch layout: what a weights file holds. */
-export type StateDict = Readonly<Record<string, Readonly<{ shape: Shape; data: Float32Array }>>>;
+export type StateDict = Readonly<Record<string, Readonly<{
+  shape: Shape;
+  data: Float32Array;
+  /** Writes the values to where they are wanted, for entries that would have to read them into an array of their own first. */
+  readInto?: (target: Float32Array) => void;
+}>>>;
 
 export type Net<I extends readonly unknown[] = readonly never[], O = unknown> = Readonly<{
   name: string;
@@ -49,9 +54,11 @@ const layOut = (entries: readonly (readonly [string, ParamSpec])[]): FlatLayout 
 
 const fill = (layout: FlatLayout, network: Pick<Network<never, unknown>, 'specs'>, key: Key, given: StateDict): Float32Array => {
   const flat = new Float32Array(layout.reduce((sum, { size }) => sum + size, 0));
-  for (const { name, shape, offset } of layout) {
-    const spec = network.specs.get(name) as ParamSpec;
-    flat.set(given[name]?.data ?? spec.init(fold(key, name), shape), offset);
+  for (const { name, shape, offset, size } of layout) {
+    const [spec, entry, target] = [network.specs.get(name) as ParamSpec, given[name], flat.subarray(offset, offset + size)];
+    if (entry && sizeOf(entry.shape) !== size) throw new RangeError(`makeNet: expected ${name} [${shape.join(', ')}] but received [${entry.shape.join(', ')}]`);
+    if (entry?.readInto) entry.readInto(target);
+    else target.set(entry?.data ?? spec.init(fold(key, name), shape));
   }
   return flat;
 };

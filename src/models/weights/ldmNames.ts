@@ -89,7 +89,7 @@ export const fromLdm = (network: Wanted, state: StateDict): StateDict => {
     const own = places.get(name);
     const shape = own === undefined ? undefined : network.specs.get(own)?.shape;
     // Projections of attention are 1x1 convolutions there and linear layers here.
-    const reshaped = shape !== undefined && shape.length === 2 && entry.shape.length === 4 && sizeOf(entry.shape) === sizeOf(shape) ? { shape, get data() { return entry.data; } } : entry;
+    const reshaped = shape !== undefined && shape.length === 2 && entry.shape.length === 4 && sizeOf(entry.shape) === sizeOf(shape) ? Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(entry), shape: { value: shape, enumerable: true } }) as StateDict[string] : entry;
     return [own ?? name, reshaped];
   }));
 };

@@ -141,16 +141,15 @@ export const openSafetensors = (path: string): TE.TaskEither<WeightsError, Safet
 const chunkBytes = 1 << 24;
 
 /**
- * Reads one tensor as float32, row-major, into a new array. Synchronous, since it feeds the filling of a network's flat vector.
+ * Reads one tensor as float32, row-major, into `target`. Synchronous, since it feeds the filling of a network's flat vector.
  * @throws WeightsError when the file cannot be read or is shorter than when it was opened
  */
-export const readEntry = (path: string, name: string, { dtype, shape, start, end }: Entry): Float32Array => {
-  const values = new Float32Array(sizeOf(shape));
+export const readEntryInto = (path: string, name: string, { dtype, start, end }: Entry, target: Float32Array): void => {
   const width = dtypeBytes[dtype];
   try {
     const file = openSync(path, 'r');
     try {
-      const chunk = dtype === 'F32' ? new Uint8Array(values.buffer) : new Uint8Array(Math.min(chunkBytes, end - start));
+      const chunk = dtype === 'F32' ? new Uint8Array(target.buffer as ArrayBuffer, target.byteOffset, target.byteLength) : new Uint8Array(Math.min(chunkBytes, end - start));
       for (let at = start; at < end;) {
         const wanted = Math.min(chunk.length, end - at);
         let got = 0;
@@ -159,7 +158,7 @@ export const readEntry = (path: string, name: string, { dtype, shape, start, end
           if (n === 0) throw new Error(`the file ends ${end - at - got} bytes before tensor ${name} does`);
           got += n;
         }
-        if (dtype !== 'F32') decodeInto(dtype, chunk.subarray(0, wanted), values.subarray((at - start) / width, (at - start + wanted) / width));
+        if (dtype !== 'F32') decodeInto(dtype, chunk.subarray(0, wanted), target.subarray((at - start) / width, (at - start + wanted) / width));
         at += wanted;
       }
     } finally {
@@ -168,12 +167,22 @@ export const readEntry = (path: string, name: string, { dtype, shape, start, end
   } catch (cause) {
     throw new WeightsError(path, `${path}: tensor ${name} cannot be read: ${(cause as Error).message}`, cause);
   }
+};
+
+/** The same, into a new array. */
+export const readEntry = (path: string, name: string, entry: Entry): Float32Array => {
+  const values = new Float32Array(sizeOf(entry.shape));
+  readEntryInto(path, name, entry, values);
   return values;
 };
 
 /** The tensors of opened files as a state dict whose values are read each time they are asked for, and not kept. */
 export const lazyStateDict = (...files: readonly Safetensors[]): StateDict => Object.fromEntries(files.flatMap(({ path, entries }) =>
-  [...entries].map(([name, entry]) => [name, { shape: entry.shape, get data() { return readEntry(path, name, entry); } }])));
+  [...entries].map(([name, entry]) => [name, {
+    shape: entry.shape,
+    get data() { return readEntry(path, name, entry); },
+    readInto: (target: Float32Array) => { readEntryInto(path, name, entry, target); },
+  }])));
 
 /** Reads a whole file as float32. For large networks prefer `openSafetensors` and `lazyStateDict`. */
 export const readStateDict = (path: string): TE.TaskEither<WeightsError, StateDict> => async () => {

@@ -5,8 +5,13 @@ import fc from 'fast-check';
 import * as E from 'fp-ts/lib/Either.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WeightsError } from '../../../src/errors.ts';
+import { zeros } from '../../../src/models/init.ts';
+import { makeNet } from '../../../src/models/net.ts';
+import { buildNetwork } from '../../../src/models/network.ts';
 import { lazyStateDict, openSafetensors, parseHeader, readStateDict } from '../../../src/models/weights/safetensors.ts';
 import { saveSafetensors } from '../../../src/models/weights/saveSafetensors.ts';
+import { seeded } from '../../../src/random.ts';
+import * as tf from '../../../src/tf.ts';
 
 let folder: string;
 beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'safetensors-')); });
@@ -118,6 +123,33 @@ describe('lazyStateDict', () => {
     expect(() => state['b']?.data).toThrow(/tensor b cannot be read: the file ends/);
     await rm(path);
     expect(() => state['a']?.data).toThrow(WeightsError);
+  });
+});
+
+describe('weights of a large network', () => {
+  it('are read into its flat vector, without a copy of the file beside it', async () => {
+    const count = 6;
+    const size = 1 << 20;
+    const state = Object.fromEntries(Array.from({ length: count }, (_, i) => [`w${i}`, { shape: [size], data: new Float32Array(size).fill(i) }]));
+    const path = join(folder, 'large.safetensors');
+    await saveSafetensors(path, state, { dtype: 'F16' })();
+    const opened = await openSafetensors(path)();
+    if (E.isLeft(opened)) throw opened.left;
+    const network = buildNetwork('wide', {}, (root) => { for (let i = 0; i < count; i++) root.param(`w${i}`, [size], zeros); return () => 0; });
+    const before = process.memoryUsage().arrayBuffers;
+    const net = makeNet(network, { key: seeded(0), given: lazyStateDict(opened.right) });
+    const grown = (process.memoryUsage().arrayBuffers - before) / (4 * size);
+    // Six tensors of float32, and the chunks of bytes they were decoded from; a second copy would be twelve.
+    expect(grown).toBeLessThan(count + 0.5 * count + 1);
+    const { frozen } = net;
+    const values = await frozen?.data() as Float32Array;
+    expect([0, size, 5 * size, 6 * size - 1].map((at) => values[at])).toEqual([0, 1, 5, 5]);
+    tf.dispose(Object.values(net.variables));
+  });
+
+  it('must have the shapes the network wants', () => {
+    const network = buildNetwork('narrow', {}, (root) => { root.param('w', [2], zeros); return () => 0; });
+    expect(() => makeNet(network, { key: seeded(0), given: { w: { shape: [3], data: new Float32Array(3) } } })).toThrow(/expected w \[2\] but received \[3\]/);
   });
 });
 
