@@ -108,7 +108,7 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   for (const variant of variants) {
     const { label, method, ignored, config } = variant;
     if (panel.stopCode !== undefined) { report.line(`stopped: ${label} is left out`); continue; }
-    for (const words of ignored) report.line(`${label} goes without ${words}: it has no such key`);
+    if (ignored.length > 0) report.line(`${label} goes without ${ignored.join(', ')}: it has no such key`);
     const limit = options.budget === undefined ? undefined : secondsOf(options.budget);
     const steps = limit === undefined ? config.steps : await stepsWithin(variant, limit, place);
     report.line(`${label}: ${steps} steps${limit === undefined ? '' : `, about ${duration(limit)} of training`}`);

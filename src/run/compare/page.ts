@@ -137,7 +137,7 @@ const notes = ({ entries, sameBatches, commonBatches, pairs }: Comparison): Html
     `Intervals say how far the result would move with other held-out pairs${pairs.length < 10 ? `; with ${pairs.length} pairs they are too narrow` : ''}. They do not say how far it would move with another seed: each method was trained once.`,
     `The first step took this much longer than the others: ${entries.map(({ label, startUp }) => `${label} ${startUp.toFixed(1)} s`).join(', ')}.`,
     ...entries.flatMap(({ label, refused }) => (refused.length === 0 ? [] : [`${label} does not sample in ${refused.map(({ steps }) => steps).join(', ')} steps (${refused[0]?.why}).`])),
-    ...entries.flatMap(({ label, ignored }) => ignored.map((words) => `${label} has no key for ${words} and went without it.`)),
+    ...entries.flatMap(({ label, ignored }) => (ignored.length === 0 ? [] : [`${label} has no key for ${ignored.join(', ')} and went without.`])),
   ];
   return html`<ul>${lines.filter((line) => line !== '').map((line) => html`<li>${line}</li>`)}</ul>`;
 };
