@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
 import { ddpm } from '../../pipelines/ddpm.ts';
@@ -10,6 +11,9 @@ import { lbm } from '../../pipelines/lbm.ts';
 import { regression } from '../../pipelines/regression.ts';
 import { residual } from '../../pipelines/residual.ts';
 import { turbo } from '../../pipelines/turbo.ts';
+import { lpips } from '../../src/models/lpips.ts';
+import { saveSafetensors } from '../../src/models/weights/saveSafetensors.ts';
+import { fold, seeded } from '../../src/random.ts';
 import { controlPanel } from '../../src/run/control.ts';
 import { datasetsOnDisk } from '../../src/run/datasets.ts';
 import type { BaseConfig, Method } from '../../src/run/method.ts';
@@ -19,7 +23,17 @@ import type { Resource } from '../../src/streams/scoped.ts';
 import { leakFree } from '../support.ts';
 
 let folder = '';
-beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'millrace-methods-')); });
+/** LPIPS with a trunk of random weights, in a file: what is learned from it is nonsense, but it is learned. */
+const writeLpips = async (path: string): Promise<void> => {
+  const { specs } = lpips('squeeze');
+  const state = Object.fromEntries([...specs].map(([name, { shape, init }]) => [name, { shape, data: init(fold(seeded(0), name), shape) }]));
+  const written = await saveSafetensors(path, state)();
+  if (E.isLeft(written)) throw written.left;
+};
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'millrace-methods-'));
+  await writeLpips(join(folder, 'lpips.safetensors'));
+});
 afterAll(async () => { await rm(folder, { recursive: true, force: true }); });
 
 type AnyMethod = Method<BaseConfig & never, Readonly<Record<string, Resource>>>;
@@ -27,6 +41,7 @@ const small = ['--set', 'network.base=8', '--set', 'network.multipliers=[1,2]'];
 const cases: readonly (readonly [string, unknown, string, readonly string[]])[] = [
   ['turbo', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8']],
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
+  ['turbo with LPIPS', turbo, 'generator.lpips', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'data.size=32', '--set', 'lpips.backbone=squeeze', '--set', 'lpips.weights=["LPIPS"]']],
   ['regression', regression, 'denoiser.l1', small],
   ['ddpm', ddpm, 'denoiser.loss', small],
   ['ddpm with Min-SNR and DREAM', ddpm, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1', '--set', 'ddpm.prediction=sample']],
@@ -45,7 +60,7 @@ const train = async (method: AnyMethod, metric: string, name: string, flags: rea
   const compiled: number[] = [];
   resetEngineStats();
   const code = await runMethod(method, ['--data', fixtures.tiny.root, '--size', '16', '--batch', '2', '--steps', '50', '--out', out,
-    '--set', 'track.logEvery=1', '--set', 'track.validateEvery=50', '--set', 'track.sampleEvery=50', '--set', 'track.saveEvery=50', '--set', 'optim.lr=0.003', '--set', 'optim.warmUp=2', ...flags],
+    '--set', 'track.logEvery=1', '--set', 'track.validateEvery=50', '--set', 'track.sampleEvery=50', '--set', 'track.saveEvery=50', '--set', 'optim.lr=0.003', '--set', 'optim.warmUp=2', ...flags.map((flag) => flag.replace('LPIPS', join(folder, 'lpips.safetensors')))],
   { datasets: datasetsOnDisk, report: { line: (text) => { lines.push(text); }, bar: () => { compiled.push(engineStats().compilations); }, end: () => {} }, panel: controlPanel(), script: `${method.name}.ts` });
   expect(code, lines.join('\n')).toBe(0);
   const run = join(out, method.name, 'latest');
