@@ -15,22 +15,28 @@ export const image = (seed: number, shape: [number, number, number, number]): tf
  * @param step length of a difference; float32 leaves about 1e-7 / step of each value in its error
  */
 export const differsFromDifferences = async (f: (x: tf.Tensor) => tf.Tensor, x: tf.Tensor, { step = 1e-2, directions = 6 }: { step?: number; directions?: number } = {}): Promise<number> => {
-  const sums = tf.tidy(() => {
-    const total = (at: tf.Tensor): tf.Scalar => tf.sum(f(at));
-    const { grads: [gradient] } = gradientsOf([x], () => ({ loss: total(x), extra: undefined }));
-    const length = tf.norm(gradient as tf.Tensor);
-    const errors = Array.from({ length: directions }, (_, i) => {
-      // Halves of a direction to the gradient's own side, so that the predicted slope is never near 0 by chance.
-      const random = drawn(100 + i, x.shape as [number]);
-      const direction = tf.add(tf.div(random, tf.norm(random)), tf.div(gradient as tf.Tensor, tf.add(length, 1e-12)));
-      const predicted = tf.sum(tf.mul(gradient as tf.Tensor, direction));
-      const found = tf.div(tf.sub(total(tf.add(x, tf.mul(direction, step))), total(tf.sub(x, tf.mul(direction, step)))), 2 * step);
-      return tf.abs(tf.sub(predicted, found));
-    });
-    return tf.stack([length, tf.max(tf.stack(errors))]);
-  });
-  const [length, worst] = await sums.data() as unknown as [number, number];
-  sums.dispose();
+  const { shape } = x;
+  const at = Float64Array.from(await x.data());
+  const read = async (make: () => tf.Tensor): Promise<Float64Array> => {
+    const value = tf.tidy(make);
+    const numbers = Float64Array.from(await value.data());
+    value.dispose();
+    return numbers;
+  };
+  // One value at a time, so that a lazy engine compiles one graph and not one of all of them.
+  const along = async (direction: Float64Array, by: number): Promise<number> =>
+    (await read(() => tf.sum(f(tf.tensor(Float32Array.from(at, (value, i) => value + by * (direction[i] as number)), shape)))))[0] as number;
+  const gradient = await read(() => gradientsOf([x], () => ({ loss: tf.sum(f(x)) as tf.Scalar, extra: undefined })).grads[0] as tf.Tensor);
   x.dispose();
+  const length = Math.hypot(...gradient);
+  let worst = 0;
+  for (let i = 0; i < directions; i++) {
+    const random = normal(seeded(100 + i), at.length);
+    const size = Math.hypot(...random);
+    // Halves of a direction to the gradient's own side, so that the predicted slope is never near 0 by chance.
+    const direction = Float64Array.from(random, (value, j) => value / size + (gradient[j] as number) / (length + 1e-12));
+    const predicted = direction.reduce((sum, value, j) => sum + value * (gradient[j] as number), 0);
+    worst = Math.max(worst, Math.abs(predicted - (await along(direction, step) - await along(direction, -step)) / (2 * step)));
+  }
   return worst / Math.max(1e-6, length);
 };

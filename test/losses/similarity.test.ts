@@ -9,6 +9,7 @@ import { averagePool } from '../../src/losses/pool.ts';
 import { pooledMse } from '../../src/losses/pooledMse.ts';
 import { pseudoHuber } from '../../src/losses/pseudoHuber.ts';
 import { psnr } from '../../src/losses/psnr.ts';
+import { sharpness } from '../../src/losses/sharpness.ts';
 import { ssim, ssimMaps } from '../../src/losses/ssim.ts';
 import * as tf from '../../src/tf.ts';
 import { leakFree } from '../support.ts';
@@ -115,6 +116,17 @@ describe('pixel losses', () => {
     expect((await numbers(() => pooledMse(tf.ones([1, 16, 16, 3]), tf.zeros([1, 16, 16, 3]))))[0]).toBe(1);
     expect((await numbers(() => pooledMse(tf.tensor4d([1, -1, -1, 1], [1, 2, 2, 1]), tf.zeros([1, 2, 2, 1]), { factor: 2 })))[0]).toBe(0);
     expect(() => tf.tidy(() => averagePool(tf.zeros([1, 5, 7, 1]), 6))).toThrow('averagePool: expected images of at least 6 px but received 7 x 5');
+  }));
+});
+
+describe('sharpness', () => {
+  it('is 0 on ramps, the Laplacian on a point, and less when blurred', leakFree(async () => {
+    expect((await numbers(() => sharpness(ramps(8))))[0]).toBeCloseTo(0, 5);
+    // A point in the middle of 5 x 5: -4 there and 1 at its neighbours, over 9 places.
+    const point = (): tf.Tensor4D => tf.tensor4d(Float32Array.from({ length: 25 }, (_, i) => (i === 12 ? 1 : 0)), [1, 5, 5, 1]);
+    expect((await numbers(() => sharpness(point())))[0]).toBeCloseTo(Math.sqrt(20 / 9), 5);
+    const [sharp, blurred] = await numbers(() => { const x = image(1, [1, 16, 16, 3]); return tf.concat([sharpness(x), sharpness(tf.slice(tf.div(tf.add(x, tf.reverse(x, 1)), 2), [0, 0, 0, 0], [1, 16, 16, 3]))]); }) as [number, number];
+    expect(blurred).toBeLessThan(0.8 * sharp);
   }));
 });
 

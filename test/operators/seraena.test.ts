@@ -57,7 +57,10 @@ describe('seraena', () => {
 
   it('continues exactly from its variables', leakFree(async () => {
     const run = async (resources: ReturnType<typeof made>, start: number, end: number): Promise<void> => {
-      for (let i = start; i < end; i++) release(await firstValueFrom(of(batchAt(i)).pipe(map(load), seraena(resources.critic, resources.buffer, read, options))));
+      for (let i = start; i < end; i++) {
+        release(await firstValueFrom(of(batchAt(i)).pipe(map(load), seraena(resources.critic, resources.buffer, read, options))));
+        await tf.flush();
+      }
     };
     const [whole, first, second] = [made(), made(), made()];
     await run(whole, 0, 6);
