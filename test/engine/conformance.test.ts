@@ -33,7 +33,11 @@ describe.each(executors)('$name', ({ name, start, missing }) => {
   beforeAll(async () => { if (missing === undefined) await start(); });
   afterAll(() => { if (missing !== undefined) console.log(`${name} was not tested: ${missing}`); });
   describe.each(Object.entries(families))('%s', (_, cases) => {
-    it.skipIf(missing !== undefined).each(cases)('$name', async (one) => {
+    it.skipIf(missing !== undefined).each(cases.filter(({ lacks }) => lacks !== undefined))('$name is refused by name', async ({ inputs, run, lacks }) => {
+      const values = inputs.map((input, i) => draw(fold(seeded(5), 'input', i), input));
+      await expect(on(name, () => evaluate(run, inputs, values))).rejects.toThrow(`Kernel '${lacks}' not registered for backend '${name}'`);
+    });
+    it.skipIf(missing !== undefined).each(cases.filter(({ lacks }) => lacks === undefined))('$name', async (one) => {
       const before = tf.memory().numTensors;
       await conforms(name, one);
       expect(tf.memory().numTensors).toBe(before);

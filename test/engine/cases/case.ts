@@ -12,6 +12,8 @@ export type Case = Readonly<{
   twice?: boolean;
   /** Step of the finite differences, where the default meets a kink or loses too much to rounding. */
   step?: number;
+  /** The kernel that our executors lack for it, by name. */
+  lacks?: string;
   /** The same by other operations, where tfjs's cpu executor, the oracle, is wrong about `run`. */
   oracle?: Compute;
   /** How far executors may differ, relative to the largest value; 1e-5 by default. `why` says what widens it. */
