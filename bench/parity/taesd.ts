@@ -1,6 +1,6 @@
 /** The TAESD family in its original layout: real weights where they are at hand, generated ones otherwise. */
-import { dirname, join } from 'node:path';
 import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import type { Autoencoder } from '../../src/models/autoencoder.ts';
 import { quantiseLatent } from '../../src/models/autoencoderTiny.ts';
@@ -16,13 +16,15 @@ import { type Comparison, type Golden, type Handler, generatedWeights, imageOf, 
 type Image = tf.Tensor4D;
 type Order = readonly Readonly<{ name: string; shape: readonly number[]; scale: number }>[];
 
-/** The folder of real weights: `weights/taesd` beside the goldens, or beside any folder above them. */
+/** A folder and all that hold it. */
+const upwards = (folder: string): string[] => (folder === dirname(folder) ? [folder] : [folder, ...upwards(dirname(folder))]);
+
+/** A file of real weights: in `weights/taesd` or `shared/weights/taesd` of a folder that holds the golden, or of one that holds the working directory. */
 const findWeights = (folder: string, file: string): string => {
-  for (let at = folder; at !== dirname(at); at = dirname(at)) {
-    const path = join(at, 'weights', 'taesd', file);
-    if (existsSync(path)) return path;
-  }
-  throw new TypeError(`${file} is in no weights/taesd beside or above ${folder}`);
+  const places = [...upwards(resolve(folder)), ...upwards(process.cwd())].flatMap((at) => ['weights', 'shared/weights'].map((below) => join(at, below, 'taesd', file)));
+  const found = places.find((path) => existsSync(path));
+  if (found === undefined) throw new TypeError(`${file} is in no weights/taesd or shared/weights/taesd above ${folder} or the working directory`);
+  return found;
 };
 
 const read = async (path: string): Promise<StateDict> => {
