@@ -47,7 +47,9 @@ export type Picture = Readonly<{ height: number; width: number; data: Float32Arr
 export const readPicture = (path: string): TE.TaskEither<DecodeError, Picture> => TE.tryCatch(async () => {
   const { width, height, data } = await decodeImage(await readFile(path), { part: 'whole', shorter: Infinity });
   const unit = 2 / (data instanceof Uint16Array ? 65_535 : 255);
-  return { width, height, data: Float32Array.from(data, (value) => value * unit - 1) };
+  const values = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) values[i] = (data[i] as number) * unit - 1;
+  return { width, height, data: values };
 }, (cause) => decodeError(path, cause));
 
 /** Writes an image in the format of its extension, all at once; folders are made. */

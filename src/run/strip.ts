@@ -20,15 +20,26 @@ export const heatColour = (error: number): readonly [number, number, number] => 
 };
 
 /** [-1, 1] to bytes, clamped. */
-export const toBytes = (image: Float32Array): Uint8Array => Uint8Array.from(image, (x) => Math.round(Math.min(1, Math.max(-1, x)) * 127.5 + 127.5));
+export const toBytes = (image: Float32Array): Uint8Array => {
+  const bytes = new Uint8ClampedArray(image.length); // rounds and clamps
+  for (let i = 0; i < image.length; i++) bytes[i] = (image[i] as number) * 127.5 + 127.5;
+  return new Uint8Array(bytes.buffer);
+};
+
+const shades = 1024;
+const heatTable = Array.from({ length: shades + 1 }, (_, i) => heatColour(i / shades));
+const clamp = (x: number): number => (x < -1 ? -1 : x > 1 ? 1 : x);
 
 /** Mean absolute difference over the channels of each pixel, as a share of the range, in heat colours: bytes [H, W, 3]. */
 export const errorMap = (output: Float32Array, target: Float32Array): Uint8Array => {
   const map = new Uint8Array(output.length);
   for (let i = 0; i < output.length; i += 3) {
     let sum = 0;
-    for (let c = 0; c < 3; c++) sum += Math.abs(Math.min(1, Math.max(-1, output[i + c] as number)) - (target[i + c] as number));
-    map.set(heatColour(sum / 6 / brightest), i);
+    for (let c = 0; c < 3; c++) sum += Math.abs(clamp(output[i + c] as number) - (target[i + c] as number));
+    const [red, green, blue] = heatTable[Math.min(shades, Math.round(sum / 6 / brightest * shades))] as readonly [number, number, number];
+    map[i] = red;
+    map[i + 1] = green;
+    map[i + 2] = blue;
   }
   return map;
 };

@@ -52,11 +52,14 @@ export const cutTile = (image: Float32Array, plan: TilePlan, index: number): Flo
   const [row, column] = placeOf(plan, index);
   const [top, left] = [rows.starts[row] as number, columns.starts[column] as number];
   const out = new Float32Array(rows.piece * columns.piece * 3);
+  const across = Int32Array.from({ length: columns.piece }, (_, x) => reflect(left + x, width));
   for (let y = 0; y < rows.piece; y++) {
     const line = reflect(top + y, height) * width;
     for (let x = 0; x < columns.piece; x++) {
-      const from = (line + reflect(left + x, width)) * 3;
-      out.set(image.subarray(from, from + 3), (y * columns.piece + x) * 3);
+      const [from, to] = [(line + (across[x] as number)) * 3, (y * columns.piece + x) * 3];
+      out[to] = image[from] as number;
+      out[to + 1] = image[from + 1] as number;
+      out[to + 2] = image[from + 2] as number;
     }
   }
   return out;

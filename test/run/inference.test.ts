@@ -23,6 +23,8 @@ const watched = (shapes: number[][]): Translate => (source) => {
 };
 const noisy: Translate = (source, { keys }) => tf.add(tf.mul(source, 0.5), tf.stack(keys.map((key) => tf.tensor3d(normal(key, 8 * 8 * 3).map((x) => 0.1 * x), [8, 8, 3]))));
 const picture = (height: number, width: number, phase = 0): Picture => ({ height, width, data: Float32Array.from({ length: height * width * 3 }, (_, i) => Math.sin(i + phase)) });
+/** How far a picture is from the negative of another, at the most. */
+const largest = (made: Float32Array, original: Float32Array): number => Math.max(...made.map((value, i) => Math.abs(value + (original[i] as number))));
 const save = async (name: string, width: number, height: number): Promise<void> => {
   await mkdir(join(home, name, '..'), { recursive: true });
   await sharp({ create: { width, height, channels: 3, background: { r: 255, g: 51, b: 0 } } }).toFile(join(home, name));
@@ -35,7 +37,7 @@ describe('translatePictures', () => {
       const one = picture(height, width);
       const [made] = await translatePictures(watched(shapes), [{ name: 'a', picture: one }], options);
       expect([made?.height, made?.width]).toEqual([height, width]);
-      made?.data.forEach((value, i) => { expect(value).toBeCloseTo(-(one.data[i] as number), 6); });
+      expect(largest(made?.data as Float32Array, one.data)).toBeLessThan(1e-6);
     }
     expect(shapes).toEqual([[1, 8, 8, 3], [1, 8, 8, 3], [1, 16, 32, 3], [1, 32, 16, 3]]);
   }));
@@ -44,7 +46,7 @@ describe('translatePictures', () => {
     const shapes: number[][] = [];
     const one = picture(70, 41);
     const [made] = await translatePictures(watched(shapes), [{ name: 'a', picture: one }], options);
-    made?.data.forEach((value, i) => { expect(value).toBeCloseTo(-(one.data[i] as number), 5); });
+    expect(largest(made?.data as Float32Array, one.data)).toBeLessThan(1e-5);
     expect(shapes).toEqual(Array.from({ length: 3 }, () => [2, 32, 32, 3]));
   }));
 
@@ -77,7 +79,7 @@ describe('readPicture and writePicture', () => {
     const back = await right(readPicture(path));
     expect([back.height, back.width]).toEqual([16, 24]);
     const tolerance = kind === 'png' || kind === 'tiff' ? 1e-6 : 0.06;
-    back.data.forEach((value, i) => { expect(Math.abs(value - (one.data[i] as number))).toBeLessThan(tolerance); });
+    expect(Math.max(...back.data.map((value, i) => Math.abs(value - (one.data[i] as number))))).toBeLessThan(tolerance);
     expect((await readdir(join(home, 'deep', 'er')))).toEqual([`a.${kind}`]);
   });
 
