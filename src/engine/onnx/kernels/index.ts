@@ -17,9 +17,11 @@ import { pools } from './pool.ts';
 import { reductions } from './reduce.ts';
 import { resizes } from './resize.ts';
 import { shapes } from './shape.ts';
+import { volumes } from './volume.ts';
+import { warps } from './warp.ts';
 
 const own: readonly Kernel[] = [
-  ...elementwise, ...angles, ...shapes, ...blocks, ...reductions, ...orders, ...matMuls, ...einsums, ...convolutions, ...depthwise, ...fusions, ...pools, ...resizes, ...normalisations,
+  ...elementwise, ...angles, ...shapes, ...blocks, ...reductions, ...orders, ...matMuls, ...einsums, ...convolutions, ...depthwise, ...volumes, ...fusions, ...pools, ...resizes, ...warps, ...normalisations,
   ...creations, ...gathers,
 ];
 export const shortcuts: readonly Shortcut[] = [...made, ...complexShortcuts];
