@@ -29,7 +29,10 @@ const runOne = async (folder: string, handlers: readonly Handler[]): Promise<Out
     const head = await readManifest(folder);
     name = head.manifest.name ?? folder;
     const handler = handlers.find(({ matches }) => matches(head));
-    if (!handler) return { name, failed: [], all: [], ms: 0, fault: `no handler for this kind (group ${head.group}, ${String(head.manifest.config['class'] ?? head.manifest.source?.['class'] ?? head.manifest.source?.['function'] ?? 'no class named')})` };
+    if (!handler) {
+      const { config, source } = head.manifest;
+      return { name, failed: [], all: [], ms: 0, fault: `no handler for this kind (group ${head.group}, ${String(config['class'] ?? source?.['class'] ?? source?.['function'] ?? 'no class named')})` };
+    }
     const all = await handler.run(await readGolden(folder));
     const failed = all.filter(({ error, limit }) => !(error <= limit));
     const ms = performance.now() - started;

@@ -61,6 +61,8 @@ const flattened = (path: string, value: unknown): [string, tf.Tensor][] => {
 /** A state dict as tensors. Call inside a tidy. */
 export const paramsFrom = (weights: StateDict): Params => Object.fromEntries(Object.entries(weights).map(([name, { shape, data }]) => [name, tf.tensor(data, [...shape], 'float32')]));
 
+type Tensors = Readonly<Record<string, tf.Tensor>>;
+
 const weightsOf = ({ manifest, weights }: Golden, { specs }: Pick<Network<never, unknown>, 'specs'>): StateDict => {
   const rule = manifest['generated_weights'] as Parameters<typeof ruleWeights>[1] | undefined;
   return rule ? ruleWeights(specs, rule) : weights;
@@ -75,7 +77,7 @@ const weightsOf = ({ manifest, weights }: Golden, { specs }: Pick<Network<never,
  * @param options.limits a tolerance of its own for some names
  * @param options.more further leaves whose `grad.param.*` the golden has, such as LoRA matrices
  */
-export const compareNetwork = async (golden: Golden, network: Pick<Network<never, unknown>, 'name' | 'specs'>, forward: (params: Params, inputs: Readonly<Record<string, tf.Tensor>>) => Readonly<Record<string, tf.Tensor>>, {
+export const compareNetwork = async (golden: Golden, network: Pick<Network<never, unknown>, 'name' | 'specs'>, forward: (params: Params, inputs: Tensors) => Tensors, {
   weights = weightsOf(golden, network), limits = {}, layout = 'nhwc', more = {},
 }: { weights?: StateDict; limits?: Readonly<Record<string, number>>; layout?: 'nhwc' | 'asIs'; more?: StateDict } = {}): Promise<Comparison[]> => {
   checkStateDict(network, weights);

@@ -125,7 +125,8 @@ export const ruleWeights = (specs: Network<never, unknown>['specs'], { seed, ten
  * Weights that are too large to store, from the generator the manifest names.
  * @param order name, shape and scale of each tensor, as `weight_order` lists them
  */
-export const generatedWeights = (order: readonly Readonly<{ name: string; shape: readonly number[]; scale: number }>[], seed: number): StateDict => Object.fromEntries(order.map(({ name, shape, scale }, k) => {
+export const generatedWeights = (order: readonly Readonly<{ name: string; shape: readonly number[]; scale: number }>[], seed: number): StateDict =>
+Object.fromEntries(order.map(({ name, shape, scale }, k) => {
   const next = generator(k, seed);
   const data = Float32Array.from({ length: shape.reduce((product, n) => product * n, 1) }, () => next() * scale);
   return [name, { shape, data }];

@@ -97,8 +97,10 @@ const control = (golden: Golden): Promise<Comparison[]> => {
   const network = controlNet(together ? record(init['controlnet']) : init);
   const strength = Number(init['conditioning_scale'] ?? golden.manifest.config['conditioning_scale'] ?? 1);
   const guess = Boolean(init['guess_mode'] ?? golden.manifest.config['guess_mode'] ?? false);
-  const steer = (params: Params, inputs: Inputs): ControlResiduals => network.apply(params, input(inputs, 'sample'), input(inputs, 'timestep'), { ...givenOf(inputs), controlImage: input(inputs, 'controlnet_cond'), strength, guess });
-  const named = ({ downResiduals, midResidual }: ControlResiduals): Record<string, tf.Tensor> => ({ ...Object.fromEntries(downResiduals.map((residual, i) => [`down_residual.${i}`, residual])), mid_residual: midResidual });
+  const steer = (params: Params, inputs: Inputs): ControlResiduals =>
+    network.apply(params, input(inputs, 'sample'), input(inputs, 'timestep'), { ...givenOf(inputs), controlImage: input(inputs, 'controlnet_cond'), strength, guess });
+  const named = ({ downResiduals, midResidual }: ControlResiduals): Record<string, tf.Tensor> =>
+    ({ ...Object.fromEntries(downResiduals.map((residual, i) => [`down_residual.${i}`, residual])), mid_residual: midResidual });
   if (!together) return compareNetwork(golden, network, (params, inputs) => named(steer(params, inputs)));
   const steered = unet2dCondition(record(init['unet']));
   return compareNetwork(golden, { name: 'UNet2DConditionModel with ControlNetModel', specs: joinedSpecs({ unet: steered, controlnet: network }) }, (params, inputs) => {
@@ -121,9 +123,13 @@ const adapted = async (golden: Golden, network: Network<[Image, tf.Tensor, UnetG
   // The golden names gradients of matrices as its file does.
   const gradients = Object.fromEntries(Object.keys(file).map((name) => [`grad.param.${name}`, `grad.param.${name.replace(/^unet\./, '')}`]));
   const renamed: Golden = { ...golden, io: Object.fromEntries(Object.entries(golden.io).map(([name, value]) => [gradients[name] ?? name, value])) };
-  const unmerged = await compareNetwork(renamed, lora, (params, inputs) => ({ sample_without_lora: run(network.apply, withoutLora(params), inputs), sample: run(lora.apply, params, inputs) }), { weights: { ...golden.weights, ...read.right.state } });
+  const unmerged = await compareNetwork(renamed, lora, (params, inputs) => ({
+    sample_without_lora: run(network.apply, withoutLora(params), inputs), sample: run(lora.apply, params, inputs),
+  }), { weights: { ...golden.weights, ...read.right.state } });
   const onlyOutput = Object.fromEntries(Object.entries(golden.io).filter(([name]) => name.startsWith('input.') || name === 'output.sample'));
-  const merged = await compareNetwork({ ...golden, io: onlyOutput }, network, (params, inputs) => ({ sample: run(network.apply, params, inputs) }), { weights: mergeLora(golden.weights, read.right.state, modules), limits: { 'output.sample': 1e-5 } });
+  const merged = await compareNetwork({ ...golden, io: onlyOutput }, network, (params, inputs) => ({ sample: run(network.apply, params, inputs) }), {
+    weights: mergeLora(golden.weights, read.right.state, modules), limits: { 'output.sample': 1e-5 },
+  });
   return [...unmerged, ...merged.map((comparison) => ({ ...comparison, name: `${comparison.name} (merged)` }))];
 };
 

@@ -25,7 +25,9 @@ export type Autoencoder<Config = unknown> = Network<[image: Image], Image> & Rea
 export type AutoencoderParts = Pick<Autoencoder, 'encode' | 'decode'>;
 
 /** Builds an autoencoder from a function that registers its parameters and returns its parts. Nothing is allocated. */
-export const buildAutoencoder = <Config, Parts extends AutoencoderParts>(name: string, config: Config, about: Pick<Autoencoder, 'factor' | 'channels' | 'latentScale'>, build: (root: Scope) => Parts): Autoencoder<Config> & Parts => {
+export const buildAutoencoder = <Config, Parts extends AutoencoderParts>(
+  name: string, config: Config, about: Pick<Autoencoder, 'factor' | 'channels' | 'latentScale'>, build: (root: Scope) => Parts,
+): Autoencoder<Config> & Parts => {
   const built: { parts?: Parts } = {};
   const network = buildNetwork<[Image], Image>(name, config, (root) => {
     const parts = build(root);

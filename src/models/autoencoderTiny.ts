@@ -43,7 +43,7 @@ export type AutoencoderTinyConfig = z.output<typeof schema>;
 export const clampLatent = (z: Image): Image => tf.mul(tf.tanh(tf.div(z, 3)), 3);
 
 /** Latents rounded to bytes and back, as diffusers' forward pass has it: s = clamp(z / 2m + shift, 0, 1). No gradient flows through the rounding. */
-export const quantiseLatent = (z: Image, { latent_magnitude: m, latent_shift: shift }: Pick<AutoencoderTinyConfig, 'latent_magnitude' | 'latent_shift'> = { latent_magnitude: 3, latent_shift: 0.5 }): Image => {
+export const quantiseLatent = (z: Image, { latent_magnitude: m = 3, latent_shift: shift = 0.5 }: Partial<Pick<AutoencoderTinyConfig, 'latent_magnitude' | 'latent_shift'>> = {}): Image => {
   const bytes = tf.round(tf.mul(tf.clipByValue(tf.add(tf.div(z, 2 * m), shift), 0, 1), 255));
   return tf.mul(tf.sub(tf.div(bytes, 255), shift), 2 * m);
 };

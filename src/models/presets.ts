@@ -18,7 +18,9 @@ export const unetPresets = {
 
 export type Family = keyof typeof unetPresets;
 
-const vaeBase = { block_out_channels: [128, 256, 512, 512], layers_per_block: 2, down_block_types: Array.from({ length: 4 }, () => 'DownEncoderBlock2D'), up_block_types: Array.from({ length: 4 }, () => 'UpDecoderBlock2D') };
+const four = <T>(value: T): readonly T[] => [value, value, value, value];
+
+const vaeBase = { block_out_channels: [128, 256, 512, 512], layers_per_block: 2, down_block_types: four('DownEncoderBlock2D'), up_block_types: four('UpDecoderBlock2D') };
 
 /** Their autoencoders: one architecture, two scales. */
 export const vaePresets: Readonly<Record<Family, Config>> = {

@@ -40,7 +40,7 @@ const unetTargets = /(^|\.)(to_[kqv]|to_out\.0|conv|conv[12]|conv_shortcut|conv_
 const vaeTargets = /(^|\.)(conv[12]?|conv_in|conv_shortcut|conv_out|to_[kqv]|to_out\.0)$/;
 
 /** Which parameters train: adapters, skips, the UNet's first convolution, and learned tokens. */
-export const trainsInTurbo = (name: string): boolean => isLora(name) || /^vae\.decoder\.skip_conv_\d+\.weight$/.test(name) || /^unet\.conv_in\.(weight|bias)$/.test(name) || name.startsWith('unet.conditioning.');
+export const trainsInTurbo = (name: string): boolean => isLora(name) || /^(vae\.decoder\.skip_conv_\d+\.weight|unet\.conv_in\.(weight|bias)|unet\.conditioning\..*)$/.test(name);
 
 /** Widths of what goes into each level of encoder and decoder, both from the lowest resolution. */
 const skipWidths = (widths: readonly number[]): readonly Readonly<{ from: number; to: number }>[] => {

@@ -46,7 +46,8 @@ Network<[sample: tf.Tensor4D, timestep: tf.Tensor, given?: UnetGiven], tf.Tensor
   const { config } = unet;
   const addition = config.addition_embed_type;
   if (addition !== null && addition !== 'text_time' && addition !== 'text') throw new TypeError(`textFree: expected a network conditioned on text but its addition_embed_type is ${addition}`);
-  if (config.encoder_hid_dim_type === 'image_proj' || config.encoder_hid_dim_type === 'text_image_proj') throw new TypeError(`textFree: expected a network conditioned on text but its encoder_hid_dim_type is ${config.encoder_hid_dim_type}`);
+  const projection = config.encoder_hid_dim_type;
+  if (projection === 'image_proj' || projection === 'text_image_proj') throw new TypeError(`textFree: expected a network conditioned on text but its encoder_hid_dim_type is ${projection}`);
   const width = config.encoder_hid_dim ?? single(config.cross_attention_dim, 'cross_attention_dim');
   const init: Init = mode === 'learned' ? gaussian(0.02) : zeros;
   const specOf = (shape: Shape): ParamSpec => ({ shape, init, buffer: mode === 'fixed', adaptable: false });

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import * as tf from '../tf.ts';
 import { activationNames } from './blocks/activation.ts';
 import { embeddingTable, gaussianFourier, sinusoids, timestepMlp } from './blocks/embeddings.ts';
-import { type DownType, type UnetStyle, type UpType, attendsToTokens, carriesSkipImage, downTypes, upTypes } from './blocks/unetBlocks.ts';
+import { type DownType, type UnetLevel, type UnetStyle, type UpType, attendsToTokens, carriesSkipImage, downTypes, upTypes } from './blocks/unetBlocks.ts';
 import { ascent, descent } from './blocks/unetTrunk.ts';
 import { blockType, count, counts, parseModelConfig, refuse, sampleSize } from './modelConfig.ts';
 import { type Layer, type Network, type Scope, buildNetwork } from './network.ts';
@@ -69,8 +69,9 @@ const check = (config: Unet2dConfig): void => {
 };
 
 /** Times [B] to what the first linear layer of the time embedding takes. */
-const timeProjection = (scope: Scope, { time_embedding_type: type, block_out_channels: [width], flip_sin_to_cos: cosFirst, freq_shift: freqShift, num_train_timesteps: steps }: Unet2dConfig): Readonly<{ project: Layer<[tf.Tensor], tf.Tensor>; size: number }> => {
-  const base = width as number;
+const timeProjection = (scope: Scope, config: Unet2dConfig): Readonly<{ project: Layer<[tf.Tensor], tf.Tensor>; size: number }> => {
+  const { time_embedding_type: type, block_out_channels: widths, flip_sin_to_cos: cosFirst, freq_shift: freqShift, num_train_timesteps: steps } = config;
+  const base = widths[0] as number;
   if (type === 'fourier') return { project: gaussianFourier(scope, { width: 2 * base, std: 16, log: true, cosFirst: false }), size: 2 * base };
   if (type === 'learned') return { project: embeddingTable(scope, { rows: steps as number, width: base }), size: base };
   return { project: scope.tapped((_params, t) => sinusoids(t, base, { cosFirst, freqShift })), size: base };
@@ -103,7 +104,7 @@ export const unet2d = (raw: Readonly<Record<string, unknown>> = {}): Unet2d => {
     const time = timeProjection(root.at('time_proj'), config);
     const embed = timestepMlp(root.at('time_embedding'), { from: time.size, to: temb });
     const label = labelEmbedding(root.at('class_embedding'), config, time, temb);
-    const level = (width: number, layers: number): Parameters<typeof descent>[1]['levels'][number] => ({ layers, headDim: headDimOf(config, width), heads: 1, depths: [], context: null, onlyCross: false });
+    const level = (width: number, layers: number): UnetLevel => ({ layers, headDim: headDimOf(config, width), heads: 1, depths: [], context: null, onlyCross: false });
     const attentionGroups = config.attn_norm_num_groups ?? (config.resnet_time_scale_shift === 'default' ? groups ?? Math.min(Math.floor(low / 4), 32) : null);
     const down = descent(root, {
       widths, down: config.down_block_types as DownType[], levels: widths.map((width) => level(width, config.layers_per_block)), style,
@@ -129,7 +130,8 @@ export const unet2d = (raw: Readonly<Record<string, unknown>> = {}): Unet2d => {
   return { ...network, config };
 };
 
-const labelEmbedding = (scope: Scope, { class_embed_type: type, num_class_embeds: classes }: Unet2dConfig, time: ReturnType<typeof timeProjection>, temb: number): Layer<[labels: tf.Tensor | undefined], tf.Tensor> | undefined => {
+const labelEmbedding = (scope: Scope, { class_embed_type: type, num_class_embeds: classes }: Unet2dConfig, time: ReturnType<typeof timeProjection>, temb: number):
+Layer<[labels: tf.Tensor | undefined], tf.Tensor> | undefined => {
   const given = (labels: tf.Tensor | undefined): tf.Tensor => {
     if (!labels) throw new TypeError(`${model}: expected classLabels, since the network has a class embedding, but received none`);
     return labels;

@@ -75,7 +75,8 @@ export type Unet2dConditionConfig = z.output<typeof schema>;
 export type ConditionFields = z.output<z.ZodObject<typeof sharedFields>>;
 
 /** Fields of ControlNet that a UNet has and it has not, as the reference has them there. */
-export type TrunkFields = ConditionFields & Pick<Unet2dConditionConfig, 'layers_per_block' | 'resnet_skip_time_act' | 'resnet_out_scale_factor' | 'mid_block_only_cross_attention' | 'cross_attention_norm' | 'class_embeddings_concat'>;
+export type TrunkFields = ConditionFields
+  & Pick<Unet2dConditionConfig, 'layers_per_block' | 'resnet_skip_time_act' | 'resnet_out_scale_factor' | 'mid_block_only_cross_attention' | 'cross_attention_norm' | 'class_embeddings_concat'>;
 
 /** One value per level. */
 type PerLevel = Readonly<{
@@ -112,7 +113,7 @@ export const downLevels = (model: string, config: TrunkFields): UnetLevel[] => {
 export const upLevels = (model: string, config: Unet2dConditionConfig): UnetLevel[] => {
   const { layers, heads, context, onlyCross, depths: each } = levelsOf(model, config);
   const given = config.reverse_transformer_layers_per_block;
-  const reversed: readonly (number | readonly number[])[] = given === null ? each.toReversed() : perLevel(model, 'reverse_transformer_layers_per_block', given as readonly (number | readonly number[])[], layers.length);
+  const reversed = given === null ? each.toReversed() : perLevel(model, 'reverse_transformer_layers_per_block', given as readonly (number | readonly number[])[], layers.length);
   return layers.toReversed().map((number, i) => ({
     layers: number + 1, headDim: heads.at(-1 - i) as number, heads: heads.at(-1 - i) as number, context: context.at(-1 - i) as number, onlyCross: onlyCross.at(-1 - i) as boolean,
     depths: spread(model, given === null ? 'transformer_layers_per_block' : 'reverse_transformer_layers_per_block', reversed[i] as number | readonly number[], number + 1),
@@ -150,7 +151,9 @@ export const checkTrunk = (model: string, config: TrunkFields): void => {
   if (projected && config.projection_class_embeddings_input_dim === null) refuse(model, 'class_embed_type', config.class_embed_type, 'needs projection_class_embeddings_input_dim');
   if (config.encoder_hid_dim_type !== null && config.encoder_hid_dim === null) refuse(model, 'encoder_hid_dim_type', config.encoder_hid_dim_type, 'needs encoder_hid_dim');
   const single = typeof config.cross_attention_dim === 'number';
-  if (!single && (config.encoder_hid_dim !== null || config.addition_embed_type === 'text')) refuse(model, 'cross_attention_dim', config.cross_attention_dim, 'should be one number where embeddings are projected');
+  if (!single && (config.encoder_hid_dim !== null || config.addition_embed_type === 'text')) {
+    refuse(model, 'cross_attention_dim', config.cross_attention_dim, 'should be one number where embeddings are projected');
+  }
 };
 
 /** Checks a UNet's configuration and fills in the defaults. @throws ConfigError */
@@ -164,7 +167,9 @@ export const parseUnet2dCondition = (raw: Readonly<Record<string, unknown>>): Un
   const carrying = up.find(carriesSkipImage);
   if (carrying !== undefined) refuse(model, 'up_block_types', carrying, 'carries the image along, which UNet2DModel does and this network does not');
   const asymmetric = Array.isArray(config.transformer_layers_per_block) && config.transformer_layers_per_block.some(Array.isArray);
-  if (asymmetric && config.reverse_transformer_layers_per_block === null) refuse(model, 'transformer_layers_per_block', config.transformer_layers_per_block, 'differs within a level, which needs reverse_transformer_layers_per_block');
+  if (asymmetric && config.reverse_transformer_layers_per_block === null) {
+    refuse(model, 'transformer_layers_per_block', config.transformer_layers_per_block, 'differs within a level, which needs reverse_transformer_layers_per_block');
+  }
   if (config.time_embedding_type === 'fourier' && (config.time_embedding_dim ?? 0) % 2 !== 0) refuse(model, 'time_embedding_dim', config.time_embedding_dim, 'should be even for fourier embeddings');
   return config;
 };

@@ -16,8 +16,15 @@ export type AttentionOptions = Readonly<{
   bias?: boolean;
   outBias?: boolean;
   /** Normalises what is attended to, where it is given. */
-  contextNorm?: 'layer_norm' | 'group_norm' | null;
+  contextNorm?: TokenNorm;
 }>;
+
+type TokenNorm = 'layer_norm' | 'group_norm' | null;
+
+const normOfTokens = (scope: Scope, norm: TokenNorm, channels: Readonly<{ layer: number; group: number }>): Layer<[tf.Tensor], tf.Tensor> | undefined => {
+  if (norm === null) return undefined;
+  return norm === 'layer_norm' ? layerNorm(scope, { channels: channels.layer }) : groupNorm(scope, { groups: 32, channels: channels.group });
+};
 
 /**
  * Multi-head attention of tokens to tokens, without residual.
@@ -27,7 +34,7 @@ export type AttentionOptions = Readonly<{
 export const attention = (scope: Scope, { channels, heads, headDim, context = channels, bias = false, outBias = true, contextNorm = null }: AttentionOptions):
 Layer<[x: tf.Tensor3D, context?: tf.Tensor3D | undefined, scoreBias?: tf.Tensor | undefined], tf.Tensor3D> => {
   const inner = heads * headDim;
-  const normContext = contextNorm === null ? undefined : contextNorm === 'layer_norm' ? layerNorm(scope.at('norm_cross'), { channels: context }) : groupNorm(scope.at('norm_cross'), { groups: 32, channels: context });
+  const normContext = normOfTokens(scope.at('norm_cross'), contextNorm, { layer: context, group: context });
   const toQ = linear(scope.at('to_q'), { from: channels, to: inner, bias });
   const toK = linear(scope.at('to_k'), { from: context, to: inner, bias });
   const toV = linear(scope.at('to_v'), { from: context, to: inner, bias });
@@ -50,7 +57,9 @@ const attendBiased = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, bias: tf.Tensor 
  * @param options.groups null leaves the norm out
  * @source diffusers `Attention(residual_connection=True)`, once `AttentionBlock`
  */
-export const imageAttention = (scope: Scope, { channels, headDim, groups, eps, scale = 1 }: { channels: number; headDim: number; groups: number | null; eps: number; scale?: number }): Layer<[Image], Image> => {
+export const imageAttention = (scope: Scope, { channels, headDim, groups, eps, scale = 1 }: {
+  channels: number; headDim: number; groups: number | null; eps: number; scale?: number;
+}): Layer<[Image], Image> => {
   const norm = groups === null ? undefined : groupNorm(scope.at('group_norm'), { groups, channels, eps });
   const inner = attention({ ...scope, tapped: (layer) => layer }, { channels, heads: Math.floor(channels / headDim), headDim, bias: true });
   return scope.tapped((params, x) => {
@@ -69,13 +78,13 @@ export const imageAttention = (scope: Scope, { channels, headDim, groups, eps, s
  * @source diffusers `Attention` with `AttnAddedKVProcessor`
  */
 export const addedAttention = (scope: Scope, { channels, headDim, groups, added, onlyAdded, contextNorm }: {
-  channels: number; headDim: number; groups: number; added: number; onlyAdded: boolean; contextNorm: 'layer_norm' | 'group_norm' | null;
+  channels: number; headDim: number; groups: number; added: number; onlyAdded: boolean; contextNorm: TokenNorm;
 }): Layer<[image: Image, tokens: tf.Tensor3D, scoreBias?: tf.Tensor | undefined], Image> => {
   const heads = Math.floor(channels / headDim);
   const inner = heads * headDim;
   const norm = groupNorm(scope.at('group_norm'), { groups, channels });
   // The reference sizes its layer norm by the queries, its group norm by the tokens.
-  const normTokens = contextNorm === null ? undefined : contextNorm === 'layer_norm' ? layerNorm(scope.at('norm_cross'), { channels }) : groupNorm(scope.at('norm_cross'), { groups: 32, channels: added });
+  const normTokens = normOfTokens(scope.at('norm_cross'), contextNorm, { layer: channels, group: added });
   const project = (name: string, from: number): Layer<[tf.Tensor], tf.Tensor> => linear(scope.at(name), { from, to: inner });
   const toQ = project('to_q', channels);
   const own = onlyAdded ? undefined : { k: project('to_k', channels), v: project('to_v', channels) };

@@ -12,15 +12,16 @@ export const textTimeEmbedding = (scope: Scope, { from, to, heads }: { from: num
   const norm1 = layerNorm(scope.at('norm1'), { channels: from });
   const pool = scope.at('pool');
   const position = pool.param('positional_embedding', [1, from], gaussian(1 / Math.sqrt(from)));
-  const [toK, toQ, toV] = ['k_proj', 'q_proj', 'v_proj'].map((name) => linear(pool.at(name), { from, to: from })) as [Layer<[tf.Tensor], tf.Tensor>, Layer<[tf.Tensor], tf.Tensor>, Layer<[tf.Tensor], tf.Tensor>];
-  const project = linear(scope.at('proj'), { from, to });
+  const project = (name: string): Layer<[tf.Tensor], tf.Tensor> => linear(pool.at(name), { from, to: from });
+  const [toK, toQ, toV] = [project('k_proj'), project('q_proj'), project('v_proj')];
+  const out = linear(scope.at('proj'), { from, to });
   const norm2 = layerNorm(scope.at('norm2'), { channels: to });
   return scope.tapped((params, tokens) => {
     const x = norm1(params, tokens);
     const mean = tf.add(tf.mean(x, 1, true), param(params, position));
     const all = tf.concat([mean, x], 1);
     const y = joinHeads(attend(splitHeads(toQ(params, mean), heads), splitHeads(toK(params, all), heads), splitHeads(toV(params, all), heads)));
-    return norm2(params, project(params, tf.reshape(y, [tokens.shape[0], from]))) as tf.Tensor2D;
+    return norm2(params, out(params, tf.reshape(y, [tokens.shape[0], from]))) as tf.Tensor2D;
   });
 };
 
@@ -56,7 +57,9 @@ export const imageProjection = (scope: Scope, { from, to, count = 32 }: { from: 
 };
 
 /** Tokens of an image embedding, before projected text tokens. @source diffusers `TextImageProjection` */
-export const textImageProjection = (scope: Scope, { text, image, to, count = 10 }: { text: number; image: number; to: number; count?: number }): Layer<[text: tf.Tensor3D, image: tf.Tensor], tf.Tensor3D> => {
+export const textImageProjection = (scope: Scope, { text, image, to, count = 10 }: {
+  text: number; image: number; to: number; count?: number;
+}): Layer<[text: tf.Tensor3D, image: tf.Tensor], tf.Tensor3D> => {
   const imageProj = linear(scope.at('image_embeds'), { from: image, to: count * to });
   const textProj = linear(scope.at('text_proj'), { from: text, to });
   return scope.tapped((params, texts, images) => tf.concat([tf.reshape(imageProj(params, images), [texts.shape[0], count, to]), textProj(params, texts)], 1) as tf.Tensor3D);

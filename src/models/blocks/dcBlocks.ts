@@ -76,7 +76,9 @@ const linearAttend = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, keysFirst: boole
 };
 
 /** Linear attention, then a gated bottleneck. */
-export const efficientVitBlock = (scope: Scope, { channels, headDim, scales, norm }: { channels: number; headDim: number; scales: readonly number[]; norm: DcNorm }): Layer<[Image], Image> => {
+export const efficientVitBlock = (scope: Scope, { channels, headDim, scales, norm }: {
+  channels: number; headDim: number; scales: readonly number[]; norm: DcNorm;
+}): Layer<[Image], Image> => {
   const attend = multiscaleAttention(scope.at('attn'), { channels, headDim, scales, norm });
   const mix = glumbConv(scope.at('conv_out'), { from: channels, to: channels, norm: true });
   return scope.tapped((params, x) => mix(params, attend(params, x)));

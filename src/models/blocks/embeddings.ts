@@ -13,7 +13,9 @@ import { type ActivationName, activation } from './activation.ts';
  * @returns float32 [N, width]; an odd width ends in a zero
  * @source Vaswani et al. 2017, arXiv 1706.03762, sec. 3.5; diffusers `get_timestep_embedding`
  */
-export const sinusoids = (t: tf.Tensor, width: number, { cosFirst = true, freqShift = 0, scale = 1, maxPeriod = 10_000 }: { cosFirst?: boolean; freqShift?: number; scale?: number; maxPeriod?: number } = {}): tf.Tensor2D => {
+export const sinusoids = (t: tf.Tensor, width: number, { cosFirst = true, freqShift = 0, scale = 1, maxPeriod = 10_000 }: {
+  cosFirst?: boolean; freqShift?: number; scale?: number; maxPeriod?: number;
+} = {}): tf.Tensor2D => {
   const half = Math.floor(width / 2);
   // In single precision throughout: times reach a thousand, which magnifies a last bit.
   const frequencies = Float32Array.from({ length: half }, (_, k) => expFloat32(Math.fround(Math.fround(-Math.log(maxPeriod)) * k) / (half - freqShift)));

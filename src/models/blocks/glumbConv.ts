@@ -9,7 +9,9 @@ type Image = tf.Tensor4D;
  * where asked for.
  * @source diffusers `GLUMBConv`; Xie et al. 2024 (Sana), arXiv 2410.10629, sec. 2.2
  */
-export const glumbConv = (scope: Scope, { from, to, ratio = 4, norm = false, residual = true }: { from: number; to: number; ratio?: number; norm?: boolean; residual?: boolean }): Layer<[Image], Image> => {
+export const glumbConv = (scope: Scope, { from, to, ratio = 4, norm = false, residual = true }: {
+  from: number; to: number; ratio?: number; norm?: boolean; residual?: boolean;
+}): Layer<[Image], Image> => {
   const hidden = Math.trunc(ratio * from);
   const inverted = conv2d(scope.at('conv_inverted'), { from, to: 2 * hidden, kernel: 1 });
   const depth = conv2d(scope.at('conv_depth'), { from: 2 * hidden, to: 2 * hidden, padding: 1, groups: 2 * hidden });

@@ -38,7 +38,8 @@ const stage = (scope: Scope, { from, to, layers, attentive, groups, act }: { fro
 };
 
 const middle = (scope: Scope, channels: number, { groups, act, midAttention }: KlCoderOptions): Layer<[Image], Image> => {
-  const [first, second] = [0, 1].map((i) => resnetBlock(scope.at('resnets').at(i), { from: channels, to: channels, groups, eps, act })) as [ReturnType<typeof resnetBlock>, ReturnType<typeof resnetBlock>];
+  const resnet = (i: number): ReturnType<typeof resnetBlock> => resnetBlock(scope.at('resnets').at(i), { from: channels, to: channels, groups, eps, act });
+  const [first, second] = [resnet(0), resnet(1)];
   const attend = midAttention ? imageAttention(scope.at('attentions.0'), { channels, headDim: channels, groups, eps }) : undefined;
   return scope.tapped((params, x) => {
     const h = first(params, x, undefined);

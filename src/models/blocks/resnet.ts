@@ -38,8 +38,9 @@ export type ResnetOptions = Readonly<{
  * @returns a layer of `(image [B, H, W, from], temb [B, temb] or undefined)` to [B, H', W', to]
  * @source diffusers `ResnetBlock2D`; He et al. 2016, arXiv 1603.05027
  */
-export const resnetBlock = (scope: Scope, { from, to, temb, groups, groupsOut = groups, eps, act, timeShift = 'default', skipTimeAct = false, scale = 1, convShortcut = from !== to, resample }: ResnetOptions):
-Layer<[image: Image, temb: tf.Tensor2D | undefined], Image> => {
+export const resnetBlock = (scope: Scope, {
+  from, to, temb, groups, groupsOut = groups, eps, act, timeShift = 'default', skipTimeAct = false, scale = 1, convShortcut = from !== to, resample,
+}: ResnetOptions): Layer<[image: Image, temb: tf.Tensor2D | undefined], Image> => {
   const f = activation(act);
   const norm1 = groupNorm(scope.at('norm1'), { groups, channels: from, eps });
   const conv1 = conv2d(scope.at('conv1'), { from, to, padding: 1 });

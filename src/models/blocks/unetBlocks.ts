@@ -166,7 +166,8 @@ const halving = (scope: Scope, type: DownType, channels: number, style: UnetStyl
 export type UpBlock = Readonly<{
   /** Residuals it takes, last one first. */
   takes: number;
-  apply: (params: Params, x: Image, residuals: readonly Image[], given: Given, skipImage: Image | undefined, size: readonly [number, number] | undefined) => Readonly<{ x: Image; skipImage: Image | undefined }>;
+  apply: (params: Params, x: Image, residuals: readonly Image[], given: Given, skipImage: Image | undefined, size: readonly [number, number] | undefined) =>
+  Readonly<{ x: Image; skipImage: Image | undefined }>;
 }>;
 
 /**

@@ -39,7 +39,10 @@ const need = <K extends keyof Conditions>(model: string, given: Conditions, name
   return value as NonNullable<Conditions[K]>;
 };
 
-const labelLayer = (scope: Scope, model: string, config: Wanting, time: Readonly<{ project: Layer<[tf.Tensor], tf.Tensor>; size: number; dim: number }>): Layer<[given: Conditions], tf.Tensor> | undefined => {
+/** How times become what the first layer of an embedding takes, its width, and the embedding's. */
+type TimeInput = Readonly<{ project: Layer<[tf.Tensor], tf.Tensor>; size: number; dim: number }>;
+
+const labelLayer = (scope: Scope, model: string, config: Wanting, time: TimeInput): Layer<[given: Conditions], tf.Tensor> | undefined => {
   const { class_embed_type: type, num_class_embeds: classes, projection_class_embeddings_input_dim: size } = config;
   const labels = (given: Conditions): tf.Tensor => need(model, given, 'classLabels', type === null ? 'num_class_embeds' : 'class_embed_type');
   if (type === 'timestep') {
@@ -122,7 +125,7 @@ const tokenLayer = (scope: Scope, model: string, { encoder_hid_dim: hidden, enco
 const bias = (mask: tf.Tensor2D | undefined): tf.Tensor | undefined => mask && tf.reshape(tf.mul(tf.sub(1, mask), -10_000), [mask.shape[0], 1, 1, mask.shape[1]]);
 
 /** Registers what the configuration asks for. @returns a layer of the time embedding and the conditions to what the blocks are given */
-export const conditionLayers = (root: Scope, model: string, config: Wanting, time: Readonly<{ project: Layer<[tf.Tensor], tf.Tensor>; size: number; dim: number }>):
+export const conditionLayers = (root: Scope, model: string, config: Wanting, time: TimeInput):
 ((params: Params, timed: tf.Tensor, given: Conditions) => Conditioned) => {
   const label = labelLayer(root.at('class_embedding'), model, config, time);
   const addition = additionLayer(root, model, config, time.dim);

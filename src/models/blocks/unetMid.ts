@@ -32,7 +32,8 @@ export const midBlock = (scope: Scope, { attend, channels, scale, attentionGroup
       return (params, x) => layer(params, x);
     }
     if (attend === 'cross') {
-      const layer = transformer2d(place, { channels, heads: level.heads, depth: level.depths[0] as number, context: level.context as number, groups, linearProjection: style.linearProjection, onlyCross: false });
+      const [depth, context] = [level.depths[0] as number, level.context as number];
+      const layer = transformer2d(place, { channels, heads: level.heads, depth, context, groups, linearProjection: style.linearProjection, onlyCross: false });
       return (params, x, given) => layer(params, x, { ...given, tokens: tokensOf(given, place.path) });
     }
     if (attend !== 'added') return undefined;

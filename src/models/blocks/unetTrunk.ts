@@ -30,7 +30,10 @@ export type Descent = Readonly<{ x: Image; residuals: readonly Image[] }>;
  * @returns a layer whose `residuals` are the first convolution's output and every level's, shallow to deep
  */
 export const descent = (scope: Scope, { widths, down, levels, mid, style }: TrunkOptions): ((params: Params, x: Image, given: Given, image: Image, added?: Added) => Descent) => {
-  const blocks = down.map((type, i) => downBlock(scope.at('down_blocks').at(i), type, { from: widths[Math.max(0, i - 1)] as number, to: widths[i] as number }, i < down.length - 1, levels[i] as UnetLevel, style));
+  const blocks = down.map((type, i) => {
+    const sizes = { from: widths[Math.max(0, i - 1)] as number, to: widths[i] as number };
+    return downBlock(scope.at('down_blocks').at(i), type, sizes, i < down.length - 1, levels[i] as UnetLevel, style);
+  });
   const middle = mid ? midBlock(scope.at('mid_block'), mid, levels.at(-1) as UnetLevel, style) : undefined;
   return (params, entry, given, image, { downResiduals, midResidual, adapters = [] } = {}) => {
     let x = entry;
@@ -58,7 +61,10 @@ export const ascent = (scope: Scope, { widths, up, levels, style }: Readonly<{ w
 ((params: Params, from: Descent, given: Given) => readonly [Image, Image | undefined]) => {
   const reversed = widths.toReversed();
   const last = reversed.length - 1;
-  const blocks = up.map((type, i) => upBlock(scope.at('up_blocks').at(i), type, { from: reversed[Math.min(i + 1, last)] as number, to: reversed[i] as number }, reversed[Math.max(0, i - 1)] as number, i < last, levels[i] as UnetLevel, style));
+  const blocks = up.map((type, i) => {
+    const sizes = { from: reversed[Math.min(i + 1, last)] as number, to: reversed[i] as number };
+    return upBlock(scope.at('up_blocks').at(i), type, sizes, reversed[Math.max(0, i - 1)] as number, i < last, levels[i] as UnetLevel, style);
+  });
   return (params, { x, residuals }, given) => {
     let h = x;
     let skipImage: Image | undefined;

@@ -22,7 +22,9 @@ export const openCheckpoint = (path: string): TE.TaskEither<WeightsError, Checkp
   const opened = await openStateDict(path)();
   if (E.isLeft(opened)) return opened;
   const [family, config] = [familyOf(opened.right), unetConfigOf(opened.right)];
-  if (!family || !config) return E.left(new WeightsError(path, `${path}: expected a checkpoint of SD 1, SD 2 or SDXL (model.diffusion_model.*) but it holds none; load a diffusers folder with loadModel`));
+  if (!family || !config) {
+    return E.left(new WeightsError(path, `${path}: expected a checkpoint of SD 1, SD 2 or SDXL (model.diffusion_model.*) but it holds none; load a diffusers folder with loadModel`));
+  }
   const [unet, vae] = [unet2dCondition(config), autoencoderKl(vaePresets[family])];
   const unetState = fitted(unet, fromLdm(unet, opened.right), path);
   if (E.isLeft(unetState)) return unetState;

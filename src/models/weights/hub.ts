@@ -39,7 +39,8 @@ const unreachable = ({ repo, endpoint }: Settings, cause: unknown): WeightsError
 };
 
 const refused = ({ repo, endpoint }: Settings, status: number): WeightsError => {
-  const why = status === 401 || status === 403 ? 'access is not granted; set HF_TOKEN to a token of an account that accepted its terms' : status === 404 ? 'there is no such repository, revision or file' : wayOut;
+  const reasons: Readonly<Record<number, string>> = { 401: 'access is not granted; set HF_TOKEN to a token of an account that accepted its terms', 404: 'there is no such repository, revision or file' };
+  const why = reasons[status === 403 ? 401 : status] ?? wayOut;
   return new WeightsError(repo, `${repo}: ${new URL(endpoint).host} answered ${status}: ${why}`);
 };
 
@@ -150,7 +151,9 @@ const markComplete = async (folder: string, key: string, files: readonly Listed[
  * @returns the folder, for `loadModel`
  */
 export const fetchRepository = (repo: string, options: HubOptions = {}): TE.TaskEither<WeightsError, string> => async () => {
-  const { revision = 'main', parts, variant, cache = process.env['MILLRACE_CACHE'] ?? join(homedir(), '.cache', 'millrace', 'hub'), endpoint = process.env['HF_ENDPOINT'] ?? 'https://huggingface.co', token = process.env['HF_TOKEN'], onProgress = () => {} } = options;
+  const { env } = process;
+  const { revision = 'main', parts, variant, token = env['HF_TOKEN'], onProgress = () => {} } = options;
+  const { cache = env['MILLRACE_CACHE'] ?? join(homedir(), '.cache', 'millrace', 'hub'), endpoint = env['HF_ENDPOINT'] ?? 'https://huggingface.co' } = options;
   if (!/^[\w.-]+\/[\w.-]+$/.test(repo) || repo.includes('..')) return E.left(new WeightsError(repo, `expected a repository as owner/name but received ${repo}`));
   const folder = join(cache, ...repo.split('/'), revision.replaceAll('/', '--'));
   const settings: Settings = { repo, revision, endpoint: endpoint.replace(/\/$/, ''), folder, headers: token ? { authorization: `Bearer ${token}` } : {}, onProgress };
@@ -158,7 +161,9 @@ export const fetchRepository = (repo: string, options: HubOptions = {}): TE.Task
   if (await isComplete(folder, key)) return E.right(folder);
   try {
     const files = wanted(await list(settings), options);
-    if (!files.some(({ path }) => path.endsWith('.safetensors'))) return E.left(new WeightsError(repo, `${repo}: there are no safetensors${variant === undefined ? '' : ` of variant ${variant}`} in it`));
+    if (!files.some(({ path }) => path.endsWith('.safetensors'))) {
+      return E.left(new WeightsError(repo, `${repo}: there are no safetensors${variant === undefined ? '' : ` of variant ${variant}`} in it`));
+    }
     for (const file of files) await fetchFile(settings, file);
     await markComplete(folder, key, files);
     return E.right(folder);

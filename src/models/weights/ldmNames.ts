@@ -3,7 +3,7 @@
  * @source CompVis/latent-diffusion `openaimodel.py`, `model.py`; lllyasviel/ControlNet `cldm.py`
  */
 import type { StateDict } from '../net.ts';
-import { type Network, sizeOf } from '../network.ts';
+import { type Network, type Shape, sizeOf } from '../network.ts';
 
 type Wanted = Pick<Network<never, unknown>, 'name' | 'config' | 'specs'>;
 
@@ -28,7 +28,8 @@ const positions = (layers: number | readonly number[], levels: number): ((level:
 
 const outer: Readonly<Record<string, string>> = {
   'time_embedding.linear_1': 'time_embed.0', 'time_embedding.linear_2': 'time_embed.2', 'add_embedding.linear_1': 'label_emb.0.0', 'add_embedding.linear_2': 'label_emb.0.2',
-  'class_embedding.linear_1': 'label_emb.0.0', 'class_embedding.linear_2': 'label_emb.0.2', conv_in: 'input_blocks.0.0', conv_norm_out: 'out.0', conv_out: 'out.2', controlnet_mid_block: 'middle_block_out.0',
+  'class_embedding.linear_1': 'label_emb.0.0', 'class_embedding.linear_2': 'label_emb.0.2', conv_in: 'input_blocks.0.0', conv_norm_out: 'out.0', conv_out: 'out.2',
+  controlnet_mid_block: 'middle_block_out.0',
   'controlnet_cond_embedding.conv_in': 'input_hint_block.0', 'controlnet_cond_embedding.conv_out': 'input_hint_block.14',
 };
 
@@ -75,7 +76,12 @@ export const ldmNameOf = ({ name: model, config }: Pick<Wanted, 'name' | 'config
   (model === 'AutoencoderKL' ? vaeName(name, config as UnetFields) : unetName(name, config as UnetFields));
 
 /** Whether a state dict has the original code's names. */
-export const isLdm = (state: StateDict): boolean => Object.keys(state).some((name) => /^(model\.diffusion_model|first_stage_model|control_model)\./.test(name) || /^(input_blocks\.0\.0|encoder\.down\.0\.block\.0)\./.test(name));
+export const isLdm = (state: StateDict): boolean =>
+  Object.keys(state).some((name) => /^(model\.diffusion_model|first_stage_model|control_model|input_blocks\.0\.0|encoder\.down\.0\.block\.0)\./.test(name));
+
+/** The same values, still unread, in another shape. */
+const reshaped = (entry: StateDict[string], shape: Shape): StateDict[string] =>
+  Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(entry), shape: { value: shape, enumerable: true } }) as StateDict[string];
 
 /**
  * The part of an original checkpoint that belongs to a network, by the network's names. What the checkpoint holds besides (text encoders, EMA copies, other
@@ -89,7 +95,7 @@ export const fromLdm = (network: Wanted, state: StateDict): StateDict => {
     const own = places.get(name);
     const shape = own === undefined ? undefined : network.specs.get(own)?.shape;
     // Projections of attention are 1x1 convolutions there and linear layers here.
-    const reshaped = shape !== undefined && shape.length === 2 && entry.shape.length === 4 && sizeOf(entry.shape) === sizeOf(shape) ? Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(entry), shape: { value: shape, enumerable: true } }) as StateDict[string] : entry;
-    return [own ?? name, reshaped];
+    const flattened = shape !== undefined && shape.length === 2 && entry.shape.length === 4 && sizeOf(entry.shape) === sizeOf(shape);
+    return [own ?? name, flattened ? reshaped(entry, shape) : entry];
   }));
 };

@@ -92,7 +92,9 @@ const scaledBy = (entry: StateDict[string], gain: number): StateDict[string] => 
  * @param style `peft`: what diffusers' `load_lora_weights` reads; it takes alpha to be the rank, so B is multiplied by the rest. `kohya`: with `.alpha`
  * @param prefix `unet` or `transformer`
  */
-export const loraFile = ({ modules, state }: Lora, { style = 'peft', prefix = 'unet' }: { style?: 'peft' | 'kohya'; prefix?: string } = {}): StateDict => Object.fromEntries(modules.flatMap(({ path, rank, alpha }) => {
+export const loraFile = ({ modules, state }: Lora, { style = 'peft', prefix = 'unet' }: {
+  style?: 'peft' | 'kohya'; prefix?: string;
+} = {}): StateDict => Object.fromEntries(modules.flatMap(({ path, rank, alpha }) => {
   const names = adapterNames(path);
   const [a, b] = [state[names.a], state[names.b]];
   if (!a || !b) throw new TypeError(`loraFile: the state lacks ${names.a} or ${names.b}`);

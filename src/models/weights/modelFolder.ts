@@ -30,7 +30,8 @@ const readJson = (path: string): TE.TaskEither<ConfigError, Json> => async () =>
 
 /** The parts of a pipeline: class by folder name. Parts that are switched off are left out. */
 export const readPipeline = (folder: string): TE.TaskEither<ConfigError, Readonly<Record<string, string>>> =>
-  TE.map((index: Json) => Object.fromEntries(Object.entries(index).flatMap(([name, value]) => (Array.isArray(value) && typeof value[1] === 'string' ? [[name, value[1]]] : []))))(readJson(join(folder, 'model_index.json')));
+  TE.map((index: Json) => Object.fromEntries(Object.entries(index).flatMap(([name, value]) => (Array.isArray(value) && typeof value[1] === 'string' ? [[name, value[1]]] : []))))(
+    readJson(join(folder, 'model_index.json')));
 
 /**
  * Loads a model: builds the network its configuration describes and opens its weights, which must fit exactly.
@@ -45,7 +46,9 @@ export const loadModel = (folder: string, { part, variant, weights }: { part?: s
   const config = await readJson(join(place, 'config.json'))();
   if (E.isLeft(config)) return part === undefined ? explained(folder, config.left) : config;
   const { _class_name: className } = config.right;
-  if (typeof className !== 'string') return E.left(new ConfigError(join(place, 'config.json'), `${place}/config.json: expected _class_name to name a model class but received ${JSON.stringify(className)}`));
+  if (typeof className !== 'string') {
+    return E.left(new ConfigError(join(place, 'config.json'), `${place}/config.json: expected _class_name to name a model class but received ${JSON.stringify(className)}`));
+  }
   const network = await buildModel(className, config.right);
   if (E.isLeft(network)) return network;
   const state = await openStateDict(weights ?? place, variant === undefined ? {} : { variant })();

@@ -35,7 +35,10 @@ export const chooseWeights = (names: readonly string[], variant?: string): Chose
   if (any.length === 1 && only !== undefined) return { file: only };
   if (any.length > 1) return { fault: `there are several weight files, ${any.join(', ')}: name one, or a variant` };
   const pickle = names.find(isPickle);
-  if (pickle !== undefined) return { fault: `the weights are a Python pickle, ${pickle}, which can run code when read: convert it once in Python: safetensors.torch.save_file(torch.load("${pickle}", map_location="cpu", weights_only=True), "${pickle.replace(/\.[^.]+$/, '.safetensors')}")` };
+  if (pickle !== undefined) {
+    const convert = `safetensors.torch.save_file(torch.load("${pickle}", map_location="cpu", weights_only=True), "${pickle.replace(/\.[^.]+$/, '.safetensors')}")`;
+    return { fault: `the weights are a Python pickle, ${pickle}, which can run code when read: convert it once in Python: ${convert}` };
+  }
   return { fault: `there are no weights in it; expected one of ${stems.slice(0, 2).map((stem) => `${stem}.safetensors`).join(', ')} or an index of shards` };
 };
 

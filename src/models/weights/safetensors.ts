@@ -34,7 +34,8 @@ const isSize = (value: unknown): value is number => Number.isSafeInteger(value) 
 
 /** What a file that cannot be parsed really is, by its first bytes, and the way out. */
 const foreign = (head: Uint8Array): string | undefined => {
-  const convert = 'such files can run code when read, so they are refused; convert it once in Python: safetensors.torch.save_file(torch.load(path, map_location="cpu", weights_only=True), "weights.safetensors")';
+  const convert = 'such files can run code when read, so they are refused; convert it once in Python: '
+    + 'safetensors.torch.save_file(torch.load(path, map_location="cpu", weights_only=True), "weights.safetensors")';
   const [a, b, c, d] = head as unknown as [number, number, number, number];
   if (a === 0x50 && b === 0x4b && c === 3 && d === 4) return `expected safetensors but found a zip archive, as torch.save writes (.pth, .pt, .ckpt, .bin): ${convert}`;
   // A pickle begins with its protocol, then a frame (from protocol 4 on) or an opcode of torch.save's older format.
