@@ -12,7 +12,7 @@ export type Tested = Readonly<{
 }>;
 
 /** Debian's chromium brings SwiftShader, a WebGPU adapter in software: right answers, for tests of tiny shapes. */
-const softwareAdapter = '/usr/lib/chromium/vk_swiftshader_icd.json';
+export const softwareAdapter = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
 const startWebGpu = async (): Promise<void> => {
   await startEngine();
@@ -21,7 +21,8 @@ const startWebGpu = async (): Promise<void> => {
   await startOnnx('onnx-webgpu');
 };
 
-const webGpuMissing = process.env['VK_DRIVER_FILES'] === undefined && !existsSync(softwareAdapter) ? `no ${softwareAdapter} (apt-get install chromium)` : undefined;
+/** Why WebGPU cannot be tested here. */
+export const webGpuMissing = process.env['VK_DRIVER_FILES'] === undefined && !existsSync(softwareAdapter) ? `no ${softwareAdapter} (apt-get install chromium)` : undefined;
 
 export const executors: readonly Tested[] = [
   { name: 'onnx-cpu', start: startEngine },
