@@ -35,6 +35,7 @@ export const writeAtomically = async (path: string, chunks: Iterable<Uint8Array>
 
 /** Header and data of one file, tensor by tensor: nothing is held beyond one tensor. */
 function* chunksOf(state: StateDict, names: readonly string[], { dtype = 'F32', metadata = {} }: SaveOptions): Generator<Uint8Array> {
+  if (names.includes('__metadata__')) throw new RangeError('a tensor cannot be called __metadata__');
   let at = 0;
   const entries = names.map((name) => {
     const { shape } = state[name] as StateDict[string];

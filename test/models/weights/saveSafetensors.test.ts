@@ -45,6 +45,11 @@ describe('saveSafetensors', () => {
     expect((await readdir(folder)).filter((name) => name.includes('.tmp') || name.includes('partial'))).toEqual([]);
   });
 
+  it('refuses the one name that the format keeps for itself', async () => {
+    const result = await saveSafetensors(join(folder, 'meta.safetensors'), { __metadata__: { shape: [1], data: new Float32Array(1) } })();
+    expect(E.isLeft(result) && result.left.message).toMatch(/a tensor cannot be called __metadata__/);
+  });
+
   it('says so when a file is in the way of the folder', async () => {
     await writeFile(join(folder, 'file'), '');
     const result = await saveSafetensors(join(folder, 'file', 'a.safetensors'), state)();
