@@ -45,8 +45,9 @@ const wayOut = (name: ExecutorName): string => (name === 'node-gpu' ? 'install @
     : 'check that onnxruntime-node is installed for this platform, or use MILLRACE_BACKEND=cpu');
 
 const start = async (): Promise<EngineInfo> => {
-  const { registerGradients } = await import('./engine/gradients.ts');
+  const [{ registerGradients }, { fusedGradients }] = await Promise.all([import('./engine/gradients.ts'), import('./engine/fused.ts')]);
   registerGradients();
+  for (const config of fusedGradients()) tf.registerGradient(config);
   const forced = forcedExecutor(process.env['MILLRACE_BACKEND']);
   const passedOver: { name: string; why: string }[] = [];
   for (const name of forced ? [forced] : executors) {

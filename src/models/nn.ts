@@ -2,6 +2,7 @@
  * The layers all networks are made of. Each takes its place in the state dict and its sizes, and returns a pure function of the parameters.
  * Activations are float32 [B, H, W, C] or [B, N, C]; parameters have PyTorch's layout.
  */
+import * as fused from '../engine/fused.ts';
 import * as tf from '../tf.ts';
 import { type Init, ones, torchBias, torchDefault, zeros } from './init.ts';
 import { type Layer, type Params, type Scope, param } from './network.ts';
@@ -89,14 +90,13 @@ export const linear = (scope: Scope, { from, to, bias = true, init = torchDefaul
 };
 
 /** x * sigmoid(x). */
-export const silu = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.sigmoid(x));
+export const silu = fused.silu;
 
 /** x * Phi(x), Phi the normal distribution function. */
-export const gelu = <T extends tf.Tensor>(x: T): T => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
+export const gelu = <T extends tf.Tensor>(x: T): T => fused.gelu(x);
 
 /** The tanh form of `gelu`. */
-export const geluTanh = <T extends tf.Tensor>(x: T): T =>
-  tf.mul(tf.mul(x, 0.5), tf.add(tf.tanh(tf.mul(tf.add(x, tf.mul(tf.mul(tf.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI))), 1));
+export const geluTanh = <T extends tf.Tensor>(x: T): T => fused.gelu(x, { tanh: true });
 
 /** x * tanh(softplus(x)). */
 export const mish = <T extends tf.Tensor>(x: T): T => tf.mul(x, tf.tanh(tf.softplus(x)));
@@ -115,22 +115,14 @@ export const groupNorm = (scope: Scope, { groups, channels, eps = 1e-5, affine =
   if (channels % groups !== 0) throw new RangeError(`groupNorm: expected groups to divide ${channels} channels but received ${groups}`);
   const weight = affine ? scope.param('weight', [channels], ones) : undefined;
   const bias = affine ? scope.param('bias', [channels], zeros) : undefined;
-  return scope.tapped((params, x) => {
-    const [batch] = x.shape as [number];
-    const grouped = tf.reshape(x, [batch, -1, groups, channels / groups]);
-    const y = tf.reshape(standardise(grouped, [1, 3], eps), x.shape);
-    return weight === undefined || bias === undefined ? y : tf.add(tf.mul(y, param(params, weight)), param(params, bias));
-  });
+  return scope.tapped((params, x) => fused.groupNormalise(x, { groups, eps, ...(weight !== undefined && bias !== undefined && { weight: param(params, weight), bias: param(params, bias) }) }));
 };
 
 /** `nn.LayerNorm` over the last axis. */
 export const layerNorm = (scope: Scope, { channels, eps = 1e-5, affine = true }: { channels: number; eps?: number; affine?: boolean }): Layer<[tf.Tensor], tf.Tensor> => {
   const weight = affine ? scope.param('weight', [channels], ones) : undefined;
   const bias = affine ? scope.param('bias', [channels], zeros) : undefined;
-  return scope.tapped((params, x) => {
-    const y = standardise(x, [x.rank - 1], eps);
-    return weight === undefined || bias === undefined ? y : tf.add(tf.mul(y, param(params, weight)), param(params, bias));
-  });
+  return scope.tapped((params, x) => fused.layerNormalise(x, { eps, ...(weight !== undefined && bias !== undefined && { weight: param(params, weight), bias: param(params, bias) }) }));
 };
 
 /** `RMSNorm` over the last axis: x / sqrt(mean(x^2) + eps), times a gain, plus a bias where there is one. */

@@ -1,5 +1,6 @@
 /** All kernels of the lazy backend. */
 import type { Kernel, Shortcut } from '../registry.ts';
+import { activations } from './activations.ts';
 import { angles } from './angles.ts';
 import { blocks } from './blocks.ts';
 import { complexShortcuts } from './complex.ts';
@@ -10,6 +11,7 @@ import { einsums } from './einsum.ts';
 import { elementwise } from './elementwise.ts';
 import { fusions } from './fused.ts';
 import { gathers } from './gather.ts';
+import { groupNorms } from './groupNorm.ts';
 import { matMuls } from './matMul.ts';
 import { normalisations } from './normalise.ts';
 import { orders } from './order.ts';
@@ -22,6 +24,7 @@ import { warps } from './warp.ts';
 
 const own: readonly Kernel[] = [
   ...elementwise, ...angles, ...shapes, ...blocks, ...reductions, ...orders, ...matMuls, ...einsums, ...convolutions, ...depthwise, ...volumes, ...fusions, ...pools, ...resizes, ...warps, ...normalisations,
+  ...activations, ...groupNorms,
   ...creations, ...gathers,
 ];
 export const shortcuts: readonly Shortcut[] = [...made, ...complexShortcuts];
