@@ -49,7 +49,7 @@ const overhead = (warmUp: Lap, laps: readonly Lap[]) => {
 };
 
 const measure = async (name: string, { steps, rounds, warmup, threads, torch }: { steps: number; rounds: number; warmup: number; threads: number; torch: boolean }) => {
-  const us = await enter(process.execPath, [ours, name]);
+  const us = await enter(process.execPath, [ours, name], { MILLRACE_THREADS: `${threads}` });
   const warmUp = await us.lap(warmup);
   const them = torch ? await enterTorch(name, threads, warmup) : undefined;
   const laps: { us: Lap[]; them: Lap[] } = { us: [], them: [] };
