@@ -11,7 +11,7 @@ import { checkStateDict } from '../../src/models/weights/report.ts';
 import { readStateDict } from '../../src/models/weights/safetensors.ts';
 import * as tf from '../../src/tf.ts';
 import { compareTensor, paramsFrom } from './compare.ts';
-import { type Comparison, type Golden, type Handler, generatedWeights, imageOf, tensorOf, toNchw, toleranceOf } from './golden.ts';
+import { type Comparison, type Golden, type Handler, generatedWeights, imageOf, toNchw, toleranceOf } from './golden.ts';
 
 type Image = tf.Tensor4D;
 type Order = readonly Readonly<{ name: string; shape: readonly number[]; scale: number }>[];

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import * as tf from '../tf.ts';
 import { sinusoids, timestepMlp } from './blocks/embeddings.ts';
-import { plain, sequential } from './blocks/sequential.ts';
+import { sequential } from './blocks/sequential.ts';
 import type { DownType } from './blocks/unetBlocks.ts';
 import { type Conditions, conditionLayers } from './blocks/unetConditions.ts';
 import { descent } from './blocks/unetTrunk.ts';
