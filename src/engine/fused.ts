@@ -111,10 +111,15 @@ export const fusedGradients = (): tf.GradConfig[] => fusions.flatMap(({ kernel, 
     kernelName: gradientKernel, inputsToSave: ['dy', ...names],
     gradFunc: (given, [dy, ...inputs], attrs) => {
       const weights = (Array.isArray(given) ? given : [given]);
-      const through = tf.grads((slope, ...values) => backward(slope as tf.Tensor, values, attrs as Attrs)
-        .map((grad, i) => tf.sum(tf.mul(grad, weights[i] as tf.Tensor))).reduce((a, b) => tf.add(a, b)) as tf.Scalar);
       const all = ['dy', ...names];
-      const wanted = tf.tidy(() => through([dy as tf.Tensor, ...inputs]));
+      const points = [dy as tf.Tensor, ...inputs];
+      const { state } = tf.engine();
+      const outer = state.activeTape;
+      // Not every input matters to every gradient: a bias to none. A tape opened here takes the place of the one being walked, which is put back.
+      const { grads } = tf.engine().gradients(() => backward(dy as tf.Tensor, inputs, attrs as Attrs)
+        .map((grad, i) => tf.sum(tf.mul(grad, weights[i] as tf.Tensor))).reduce((a, b) => tf.add(a, b)) as tf.Scalar, points, undefined, true);
+      state.activeTape = outer;
+      const wanted = points.map((point, i) => grads[i] ?? tf.zerosLike(point));
       return Object.fromEntries(all.map((name, i) => [name, () => wanted[i] as tf.Tensor]));
     },
   };
