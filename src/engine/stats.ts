@@ -22,16 +22,18 @@ export type EngineStats = {
   /** Bytes of values held for tensors that are alive, now and at the most. */
   bytes: number;
   peakBytes: number;
+  /** The most memory this process ever held, in bytes: values, what sessions need while they run, and JavaScript. */
+  peakResident: number;
   /** Tensor values alive: pending ones, stored ones and written ones. */
   values: number;
 };
 
 export const engineStatistics: EngineStats = {
-  compilations: 0, runs: 0, nodes: 0, tracing: 0, matching: 0, building: 0, compiling: 0, running: 0, uploaded: 0, downloaded: 0, bytes: 0, peakBytes: 0, values: 0,
+  compilations: 0, runs: 0, nodes: 0, tracing: 0, matching: 0, building: 0, compiling: 0, running: 0, uploaded: 0, downloaded: 0, bytes: 0, peakBytes: 0, peakResident: 0, values: 0,
 };
 
 /** A copy of the counters. */
-export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics });
+export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics, peakResident: process.resourceUsage().maxRSS * 1024 });
 
 /** Sets the counters to zero; what is alive stays counted. */
 export const resetEngineStats = (): void => {

@@ -5,11 +5,11 @@
 import * as tf from '../../tf.ts';
 import { EngineError } from '../../errors.ts';
 import { engineStatistics as stats } from '../stats.ts';
-import type { Executor } from './executor.ts';
+import type { Executor, Fed } from './executor.ts';
 import { type Plan, Plans } from './plans.ts';
 import { onComplex } from './kernels/complex.ts';
-import { layOut } from './recorder.ts';
-import type { Kernel, Outline, Shortcut, Signature } from './registry.ts';
+import { type Layout, layOut } from './recorder.ts';
+import type { Kernel, Outline, Signature } from './registry.ts';
 import { type Dtype, type Numbers, type RecordedNode, type Stored, Value, specOf } from './value.ts';
 
 /** How many graphs stay compiled. */
@@ -198,47 +198,60 @@ export class OnnxBackend extends tf.KernelBackend {
     const layout = layOut(this.#recorded);
     this.#recorded = [];
     this.#sweepAt = sweepAfter;
-    const { leaves, constants, results, nodes } = layout;
+    const { leaves, results, nodes } = layout;
     if (nodes.length === 0) { this.#freeParted(); return this.#last; }
-    let plan: Plan;
-    let fresh: boolean;
     stats.matching += (performance.now() - started) / 1e3;
-    try {
-      const before = performance.now();
-      ({ plan, fresh } = this.#plans.find(layout));
-      stats[fresh ? 'building' : 'matching'] += (performance.now() - before) / 1e3;
-    } catch (cause) {
-      return this.#failed(results, cause);
-    }
     const failed = leaves.find(({ failure }) => failure);
-    if (failed) return this.#failed(results, failed.failure);
+    if (failed) return this.#failed(results, failed.failure, nodes.length);
+    try {
+      const plan = this.#planned(layout);
+      const ended = this.#run(plan, layout).then(() => { for (const value of results) value.ready = undefined; }, (cause: unknown) => {
+        this.#plans.remove(plan);
+        const failure = this.#explain(cause, nodes.length);
+        for (const value of results) [value.failure, value.ready] = [failure, undefined];
+        throw failure;
+      });
+      for (const value of results) value.ready = ended.catch(() => {});
+      this.#last = ended;
+      ended.catch(() => {});
+      return ended;
+    } catch (cause) {
+      return this.#failed(results, cause, nodes.length);
+    }
+  }
+
+  /** The plan of a layout, on its way to being compiled if it is new. */
+  #planned(layout: Layout): Plan {
+    const started = performance.now();
+    const { plan, fresh } = this.#plans.find(layout);
+    stats[fresh ? 'building' : 'matching'] += (performance.now() - started) / 1e3;
     if (fresh) {
       stats.compilations++;
-      this.executor.compile(plan.id, plan.model as Uint8Array, results.map(({ spec }) => spec));
+      this.executor.compile(plan.id, plan.model as Uint8Array, layout.results.map(({ spec }) => spec));
       plan.model = undefined;
     }
-    const asked = performance.now();
+    return plan;
+  }
+
+  /** Asks for a run. Memory that only the run needs is given back at once: the executor keeps the order. */
+  #run(plan: Plan, { leaves, constants, results }: Layout): Promise<void> {
+    const started = performance.now();
     const passing: Stored[] = [];
-    const feeds = [...leaves, ...constants.filter((_, i) => plan.builtIn[i] === undefined)].map((value) => ({ stored: this.#fed(value, passing), spec: value.spec }));
-    const fetched = results.map((value) => {
-      value.maker = undefined;
-      value.stored = this.executor.allocate(value.spec);
-      return { stored: value.stored, spec: value.spec };
-    });
-    const run = this.executor.run(plan.id, feeds, fetched);
-    for (const stored of passing) this.executor.free(stored);
-    this.#freeParted();
-    stats.matching += (performance.now() - asked) / 1e3;
-    const ended = run.then(() => { for (const value of results) value.ready = undefined; }, (cause: unknown) => {
-      this.#plans.remove(plan);
-      const failure = this.#explain(cause, nodes.length);
-      for (const value of results) [value.failure, value.ready] = [failure, undefined];
-      throw failure;
-    });
-    for (const value of results) value.ready = ended.catch(() => {});
-    this.#last = ended;
-    ended.catch(() => {});
-    return ended;
+    const fetched: Fed[] = [];
+    try {
+      const feeds = [...leaves, ...constants.filter((_, i) => plan.builtIn[i] === undefined)].map((value) => ({ stored: this.#fed(value, passing), spec: value.spec }));
+      for (const { spec } of results) fetched.push({ stored: this.executor.allocate(spec), spec });
+      const run = this.executor.run(plan.id, feeds, fetched);
+      results.forEach((value, i) => { [value.maker, value.stored] = [undefined, fetched[i]?.stored]; });
+      return run;
+    } catch (cause) {
+      for (const { stored } of fetched) this.executor.free(stored);
+      throw cause;
+    } finally {
+      for (const stored of passing) this.executor.free(stored);
+      this.#freeParted();
+      stats.matching += (performance.now() - started) / 1e3;
+    }
   }
 
   #explain(cause: unknown, nodes: number): EngineError {
@@ -247,8 +260,8 @@ export class OnnxBackend extends tf.KernelBackend {
     return new EngineError(this.name, `a graph of ${nodes} operations failed on ${this.name}: ${message}${wayOut}`, cause);
   }
 
-  #failed(results: readonly Value[], cause: unknown): Promise<void> {
-    const failure = cause instanceof EngineError ? cause : this.#explain(cause, results.length);
+  #failed(results: readonly Value[], cause: unknown, nodes: number): Promise<void> {
+    const failure = cause instanceof EngineError ? cause : this.#explain(cause, nodes);
     for (const value of results) [value.failure, value.maker] = [failure, undefined];
     this.#freeParted();
     const rejected = Promise.reject(failure);
@@ -273,39 +286,3 @@ export class OnnxBackend extends tf.KernelBackend {
     return stored;
   }
 }
-
-/** Makes the kernels known to TensorFlow.js for a backend's name. */
-export const registerKernels = (backendName: string, kernels: readonly Kernel[], shortcuts: readonly Shortcut[]): void => {
-  type Given = Readonly<Record<string, tf.TensorInfo | undefined>>;
-  const take = (backend: OnnxBackend, names: readonly string[] | 'all', given: Given): (Value | undefined)[] => {
-    const infos = names === 'all' ? Object.values(given) : names.map((name) => given[name.endsWith('?') ? name.slice(0, -1) : name]);
-    return infos.map((info) => (info === undefined || info === null ? undefined : backend.held(info.dataId)));
-  };
-  const info = (value: Value): tf.TensorInfo => ({ dataId: value, shape: value.spec.shape as number[], dtype: value.spec.dtype });
-  for (const kernel of kernels) {
-    tf.registerKernel({
-      kernelName: kernel.name,
-      backendName,
-      kernelFunc: ({ inputs, attrs, backend }) => {
-        const started = performance.now();
-        const lazy = backend as OnnxBackend;
-        const values = lazy.record(kernel, take(lazy, kernel.inputs, inputs as Given), attrs as Readonly<Record<string, unknown>> | undefined);
-        const first = values[0] as Value;
-        const out = first.maker?.signature.list ?? kernel.list ? values.map(info) : info(first);
-        stats.tracing += (performance.now() - started) / 1e3;
-        return out;
-      },
-    });
-  }
-  for (const { name, inputs: names, run } of shortcuts) {
-    tf.registerKernel({
-      kernelName: name,
-      backendName,
-      kernelFunc: ({ inputs, attrs, backend }) => {
-        const lazy = backend as OnnxBackend;
-        const out = run(lazy, take(lazy, names, inputs as Given) as Value[], attrs as Readonly<Record<string, unknown>>);
-        return out instanceof Value ? info(out) : (out as readonly Value[]).map(info);
-      },
-    });
-  }
-};

@@ -33,7 +33,11 @@ export const workersWork = (): boolean => Boolean(process.features.typescript);
 
 /** Runs sessions in a worker thread. The process may end while the worker is idle, and stays while it has work. */
 export const workerRunner = (settings: SessionSettings): Runner => {
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: settings, name: 'millrace engine' });
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+    workerData: settings, name: 'millrace engine',
+    // Not what tells this process to run a line of text or to watch its files.
+    execArgv: process.execArgv.filter((flag) => /^--(experimental-(strip|transform)-types|max-|no-warnings)/.test(flag)),
+  });
   const waiting = new Map<number, Readonly<{ resolve: (value: unknown) => void; reject: (cause: unknown) => void }>>();
   let tickets = 0;
   let gone: Error | undefined;

@@ -40,7 +40,8 @@ export class Sessions {
       graphOptimizationLevel: 'all',
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      logSeverityLevel: 3,
+      // Its errors come back as errors.
+      logSeverityLevel: 4,
       // Idle threads sleep: the decoder, and whoever else is on this machine, needs the processor too.
       extra: { session: { intra_op: { allow_spinning: this.#settings.spin ? '1' : '0' }, inter_op: { allow_spinning: '0' } } },
       ...(locations && { preferredOutputLocation: locations }),

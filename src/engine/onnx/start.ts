@@ -2,10 +2,11 @@
 import { availableParallelism } from 'node:os';
 import * as tf from '../../tf.ts';
 import { EngineError } from '../../errors.ts';
-import { OnnxBackend, registerKernels } from './backend.ts';
+import { OnnxBackend } from './backend.ts';
 import { cpuExecutor, gpuExecutor } from './executor.ts';
 import { Graph } from './graph.ts';
 import { kernels, shortcuts } from './kernels/index.ts';
+import { registerKernels } from './register.ts';
 import { localRunner, workerRunner, workersWork } from './runner.ts';
 import type { SessionSettings } from './sessions.ts';
 
