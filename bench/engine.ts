@@ -1,10 +1,10 @@
 /**
  * Times training steps of the reference workloads, in alternation with PyTorch where it is installed.
  *
- *   npm run bench -- engine [workload ...] [--steps 5] [--rounds 3] [--warmup 2] [--threads 2] [--no-torch] [--profile] [--json]
+ *   npm run bench -- engine [workload ...] [--steps 3] [--rounds 5] [--warmup 2] [--threads 2] [--no-torch] [--profile] [--json]
  *
  * `--profile` adds the time by operator, from the runtime's profiler, in a run of its own.
- * Each side lives in a process of its own; a round is `steps` steps of one, then of the other. Ratios are of medians over all rounds.
+ * Each side lives in a process of its own; a round is `steps` steps of one, then of the other. Ratios are of medians over all rounds; `cpu` is processor time a step.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -22,7 +22,8 @@ const summary = (laps: readonly Lap[], batch: number) => {
   const all = laps.flatMap((lap) => lap.seconds);
   const seconds = median(all);
   const last = laps.at(-1) as Lap;
-  return { seconds, fastest: Math.min(...all), imagesPerSecond: batch / seconds, loss: last.loss, peakBytes: last.peakBytes };
+  const cpuSeconds = median(laps.map((lap) => lap.cpuSeconds / lap.seconds.length));
+  return { seconds, fastest: Math.min(...all), cpuSeconds, imagesPerSecond: batch / seconds, loss: last.loss, peakBytes: last.peakBytes };
 };
 
 /** What our engine did besides running graphs. */
@@ -76,7 +77,7 @@ export const main = async (args: readonly string[]): Promise<number> => {
   const { values, positionals } = parseArgs({
     args: [...args], allowPositionals: true, allowNegative: true,
     options: {
-      steps: { type: 'string', default: '5' }, rounds: { type: 'string', default: '3' }, warmup: { type: 'string', default: '2' },
+      steps: { type: 'string', default: '3' }, rounds: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' },
       threads: { type: 'string', default: '2' }, torch: { type: 'boolean', default: true }, profile: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
     },
   });
@@ -100,9 +101,9 @@ export const main = async (args: readonly string[]): Promise<number> => {
 
 const line = ({ name, millrace, pytorch, ratio }: Awaited<ReturnType<typeof measure>>): string => [
   name.padEnd(10),
-  `${millrace.engine} ${millrace.seconds.toFixed(3)} s/step ${millrace.imagesPerSecond.toFixed(1)}/s peak ${(millrace.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${millrace.loss.toPrecision(4)}`,
+  `${millrace.engine} ${millrace.seconds.toFixed(3)} s/step (cpu ${millrace.cpuSeconds.toFixed(2)}) ${millrace.imagesPerSecond.toFixed(1)}/s peak ${(millrace.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${millrace.loss.toPrecision(4)}`,
   `compiled ${millrace.compilations.join('+')} outside graphs ${(100 * millrace.outsideGraphs).toFixed(1)} % (recording ${(100 * millrace.recording).toFixed(1)} %)`,
-  ...(pytorch ? [`torch (${pytorch.setting}) ${pytorch.seconds.toFixed(3)} s/step peak ${(pytorch.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${pytorch.loss.toPrecision(4)}`, `ratio ${ratio?.toFixed(2)}`] : []),
+  ...(pytorch ? [`torch (${pytorch.setting}) ${pytorch.seconds.toFixed(3)} s/step (cpu ${pytorch.cpuSeconds.toFixed(2)}) peak ${(pytorch.peakBytes / 2 ** 20).toFixed(0)} MiB loss ${pytorch.loss.toPrecision(4)}`, `ratio ${ratio?.toFixed(2)} (cpu ${(millrace.cpuSeconds / pytorch.cpuSeconds).toFixed(2)})`] : []),
 ].join('  ');
 
 const table = (operators: OperatorTimes): string => {

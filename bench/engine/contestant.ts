@@ -10,6 +10,8 @@ export type Greeting = Readonly<{ batch: number; parameters: Readonly<Record<str
 export type Lap = Readonly<{
   /** Of each step. */
   seconds: readonly number[];
+  /** Processor time of all steps and threads, spinning included: what a busy machine disturbs less than the clock. */
+  cpuSeconds: number;
   /** Of the last step. */
   loss: number;
   /** Most memory the process ever held. */

@@ -18,13 +18,15 @@ for await (const request of createInterface({ input: process.stdin })) {
   const seconds: number[] = [];
   let loss = Number.NaN;
   tf.resetEngineStats();
+  const before = process.cpuUsage();
   for (let i = 0; i < Number(request); i++) {
     const start = performance.now();
     const { metrics } = await lastValueFrom(of(live.frame(step++)).pipe(live.train));
     seconds.push((performance.now() - start) / 1_000);
     loss = metrics[workload.loss] as number;
   }
-  say({ seconds, loss, peakBytes: process.resourceUsage().maxRSS * 1_024, engine: tf.engineStats() });
+  const { user, system } = process.cpuUsage(before);
+  say({ seconds, cpuSeconds: (user + system) / 1e6, loss, peakBytes: process.resourceUsage().maxRSS * 1_024, engine: tf.engineStats() });
 }
 stop(live);
 // Sessions write their profiles when they are freed.
