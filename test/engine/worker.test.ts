@@ -7,13 +7,13 @@ const node = fileURLToPath(new URL('../../node_modules/node/bin/node', import.me
 const door = fileURLToPath(new URL('../../src/tf.ts', import.meta.url));
 
 /** Runs a script in a process of its own, with the engine started; resolves to the JSON it prints last. Rejects when the process does not end by itself. */
-const inProcess = async (body: string, environment: Record<string, string> = {}): Promise<unknown> => {
+const inProcess = async (body: string, environment: Record<string, string> = {}, flags: readonly string[] = []): Promise<unknown> => {
   const script = `
     import * as tf from ${JSON.stringify(door)};
     await tf.startEngine();
     const report = (value) => console.log(JSON.stringify(value));
     ${body}`;
-  const { stdout } = await promisify(execFile)(node, ['--input-type=module', '-e', script], { env: { ...process.env, MILLRACE_BACKEND: 'onnx-cpu', MILLRACE_THREADS: '2', ...environment }, timeout: 45_000 });
+  const { stdout } = await promisify(execFile)(node, [...flags, '--input-type=module', '-e', script], { env: { ...process.env, MILLRACE_BACKEND: 'onnx-cpu', MILLRACE_THREADS: '2', ...environment }, timeout: 45_000 });
   return JSON.parse(stdout.trim().split('\n').at(-1) as string);
 };
 
@@ -41,6 +41,10 @@ describe('the worker thread', () => {
 
   it.each(['1', '0'])('lets the process end when its work is done (MILLRACE_WORKER=%s)', async (worker) => {
     expect(await inProcess('const y = tf.add(tf.tensor1d([1]), 1); report(Array.from(await y.data()));', { MILLRACE_WORKER: worker })).toEqual([2]);
+  });
+
+  it('starts whatever flags the process was given', async () => {
+    expect(await inProcess('report([tf.getBackend(), Array.from(await tf.add(tf.tensor1d([1]), 1).data())]);', {}, ['--max-old-space-size=2048', '--no-warnings', '--experimental-transform-types'])).toEqual(['onnx-cpu', [2]]);
   });
 
   it('finishes what was asked for before the process ends', async () => {

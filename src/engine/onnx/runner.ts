@@ -35,8 +35,8 @@ export const workersWork = (): boolean => Boolean(process.features.typescript);
 export const workerRunner = (settings: SessionSettings): Runner => {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     workerData: settings, name: 'millrace engine',
-    // Not what tells this process to run a line of text or to watch its files.
-    execArgv: process.execArgv.filter((flag) => /^--(experimental-(strip|transform)-types|max-|no-warnings)/.test(flag)),
+    // Not what tells this process to run a line of text or to watch its files; V8's own flags hold for all threads, and a worker refuses them.
+    execArgv: process.execArgv.filter((flag) => /^--(experimental-(strip|transform)-types|no-warnings)/.test(flag)),
   });
   const waiting = new Map<number, Readonly<{ resolve: (value: unknown) => void; reject: (cause: unknown) => void }>>();
   let tickets = 0;
