@@ -35,7 +35,9 @@ Readonly<{ gradNorm: tf.Scalar; finite: tf.Scalar }> => {
   const finite = tf.logicalAnd(tf.isFinite(loss), tf.isFinite(gradNorm)) as tf.Scalar;
   const moves = accumulator ? tf.logicalAnd(finite, tf.scalar(step % accumulate === accumulate - 1, 'bool')) : finite;
   const count = tf.add(net.count, 1) as tf.Scalar;
-  const next = optimizer.update(net.weights, clipped, net.slots, tf.scalar(net.lr(Math.floor(step / accumulate))), count);
+  const update = Math.floor(step / accumulate);
+  const scheduled = Object.fromEntries(Object.entries(optimizer.scheduled ?? {}).map(([name, value]) => [name, tf.scalar(value(update))]));
+  const next = optimizer.update(net.weights, clipped, net.slots, tf.scalar(net.lr(update)), count, scheduled);
   net.weights.assign(tf.where(moves, next.weights, net.weights));
   for (const [name, slot] of Object.entries(net.slots)) slot.assign(tf.where(moves, next.slots[name] as tf.Tensor1D, slot));
   net.count.assign(tf.where(moves, count, net.count));

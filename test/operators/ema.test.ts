@@ -51,6 +51,13 @@ describe('ema', () => {
     expect(wider).toBeCloseTo(3 - 2 * 2 ** -0.5, 6);
   })));
 
+  it('follows a course of the half-life over images, which may begin at 0', leakFree(() => withLine(shadowed, async (line) => {
+    const halfLife = (images: number): number => images / 20;
+    expect(await after(line, 0, { halfLife })).toEqual([3, -1]);
+    // 80 images were seen, so the half-life is the 4 of this step; a ramp does not bound it.
+    for (const rampUp of [1e-9, 0.05]) expect((await after(line, 20, { halfLife, rampUp }))[0]).toBeCloseTo(2, 6);
+  })));
+
   it('passes the frame on as it is, and leaves the weights alone', leakFree(() => withLine(shadowed, async (line) => {
     const before: Batch = batchAt(3, images);
     const passed = await lastValueFrom(from([before]).pipe(ema(line, { halfLife: 5 }), map((frame) => frame)));

@@ -8,6 +8,11 @@ import { radam } from '../../src/optim/radam.ts';
 import { rmsprop } from '../../src/optim/rmsprop.ts';
 import { biasCorrection } from '../../src/optim/rules.ts';
 import { sgd } from '../../src/optim/sgd.ts';
+import { updateNet } from '../../src/optim/update.ts';
+import { makeNet } from '../../src/models/net.ts';
+import { buildNetwork } from '../../src/models/network.ts';
+import { seeded } from '../../src/random.ts';
+import { free } from '../../src/streams/scoped.ts';
 
 /** Paths of PyTorch 1.13's optimizers under given gradients. */
 type Paths = Readonly<{
@@ -35,6 +40,32 @@ describe('optimizers', () => {
     result.dispose();
     const worst = Math.max(...path.flat().map((expected, i) => Math.abs((values[i] as number) - expected)));
     expect(worst).toBeLessThan(1e-6);
+  });
+
+  it('follows PyTorch where beta2 changes at every update, in one graph', async () => {
+    const optimizer = adam({ beta1: 0, beta2: (update) => 0.9 + 0.03 * update });
+    // torch.optim.Adam([1, -2, 0.5], lr=0.1) with betas set to (0, 0.9 + 0.03 i) before step i, in float64.
+    const expected = [[0.9, -1.9, 0.4], [0.7796342, -1.9294472, 0.4294472], [0.8130111, -2.064314, 0.4238981], [0.8097427, -2.0368427, 0.3764058]];
+    const net = makeNet(buildNetwork('three', {}, (root) => {
+      const name = root.param('three', [3], (): Float32Array => Float32Array.of(1, -2, 0.5));
+      return (params) => params[name] as tf.Tensor;
+    }), { key: seeded(0), optimizer, lr: () => 0.1 });
+    const compiled: number[] = [];
+    tf.resetEngineStats();
+    for (const [step, gradient] of [[0.5, -1, 2], [1, 0.25, -0.5], [-0.3, 2, 0.1], [0.05, -0.7, 1.5]].entries()) {
+      tf.tidy(() => { updateNet(net, tf.tensor1d(gradient), { loss: tf.scalar(1), step }); });
+      await tf.flush();
+      compiled.push(tf.engineStats().compilations);
+      (await net.weights.data()).forEach((w, i) => { expect(w).toBeCloseTo((expected[step] as number[])[i] as number, 6); });
+    }
+    expect(new Set(compiled).size).toBe(1);
+    free({ net });
+  });
+
+  it('says which update a schedule leaves (0, 1) at, and refuses to go without its values', () => {
+    const optimizer = adam({ beta2: (update) => 0.9 + update });
+    expect(() => optimizer.scheduled?.['adam.beta2.log']?.(1)).toThrow('adam.beta2: expected the schedule to stay in (0, 1) but it is 1.9 at update 1');
+    expect(() => tf.tidy(() => optimizer.update(tf.zeros([1]), tf.zeros([1]), { expAvg: tf.zeros([1]), expAvgSq: tf.zeros([1]) }, tf.scalar(1), tf.scalar(1)))).toThrow('adam.beta2: expected the scheduled values of this update but received none');
   });
 
   it('names the option that is out of range', () => {
