@@ -59,6 +59,8 @@ export type Dataset = Readonly<{
   /** Whether a split of the folder, or a share of all pairs chosen by content hash, is held out. */
   heldOutBy: 'split' | 'hash';
   unused: readonly Unused[];
+  /** Which images these are, where each pair is an image and itself (see `reconstructionOf`); absent where pairs are translated. */
+  reconstructs?: 'targets' | 'sources' | 'both';
   /** Every file that was looked at, by path. */
   files: ReadonlyMap<string, FileState>;
 }>;

@@ -72,7 +72,8 @@ export const pairDecoder = (cache: Cache<Working>, read: (path: string) => Uint8
   };
   const decode = async ({ source, target }: PairFile, { affine, place, source: sourceColour, target: targetColour }: Plan, { size, magnifies }: DecodeOptions): Promise<readonly [Float32Array, Float32Array]> => {
     const shorter = Math.ceil(size * magnifies);
-    const images = [await open(source, shorter), await open(target, shorter)] as const;
+    const first = await open(source, shorter);
+    const images = [first, source === target ? first : await open(target, shorter)] as const;
     const [{ full }, { full: other }] = images;
     if (!isSameAspect(full, other)) throw decodeError(target.file, new UnreadableImage(`the aspect of its source (${full[0]} x ${full[1]})`, `it is ${other[0]} x ${other[1]}`));
     const extent = extentOf(full, size);

@@ -37,8 +37,8 @@ export function validate<F extends Settled>(
       baselines ??= await scoreBaselines(heldOut, batch);
       const { copySource, meanTarget } = baselines;
       await writeOrTell(run.report, join(run.folder.path, 'validation.json'), json({ step: frame.step + 1, images, ...scores, ...baselines } satisfies Validation));
-      run.report.line(`step ${frame.step + 1}: PSNR ${scores.psnr.toFixed(2)} dB, SSIM ${scores.ssim.toFixed(4)} on ${images} held-out pairs (copy the source: ${
-        copySource.psnr.toFixed(2)} dB, ${copySource.ssim.toFixed(4)}; mean target: ${meanTarget.psnr.toFixed(2)} dB, ${meanTarget.ssim.toFixed(4)})`);
+      run.report.line(`step ${frame.step + 1}: PSNR ${scores.psnr.toFixed(2)} dB, SSIM ${scores.ssim.toFixed(4)} on ${images} held-out ${copySource ? 'pairs' : 'images'} (${
+        copySource ? `copy the source: ${copySource.psnr.toFixed(2)} dB, ${copySource.ssim.toFixed(4)}; ` : ''}mean ${copySource ? 'target' : 'image'}: ${meanTarget.psnr.toFixed(2)} dB, ${meanTarget.ssim.toFixed(4)})`);
       return { ...frame, metrics: { ...frame.metrics, 'val.psnr': scores.psnr, 'val.ssim': scores.ssim }, scores };
     };
     return source.pipe(concatMap((frame) => (isDue(frame.step, every, run.steps) ? from(score(frame)).pipe(failAs('validate', frame)) : of({ ...frame, scores: undefined }))));

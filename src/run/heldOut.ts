@@ -43,6 +43,7 @@ export const heldOutOf = ({ dataset, skippedFiles, strict }: Pick<RunContext, 'd
   return {
     height: size,
     width: size,
+    reconstructs: dataset.reconstructs !== undefined,
     pairs: once(async () => {
       const room = Math.floor(memory / (2 * 4 * 3 * size * size));
       const loads: (() => Promise<DecodedPair>)[] = [];

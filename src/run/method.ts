@@ -11,6 +11,7 @@ import type { Settled } from '../streams/frames.ts';
 import type { Resource } from '../streams/scoped.ts';
 import type { Tensor4D } from '../tf.ts';
 import type { Dataset } from '../data/dataset.ts';
+import type { ImageSide } from '../data/reconstruction.ts';
 import type { Control } from './control.ts';
 import type { RunFolder } from './runFolder.ts';
 
@@ -85,4 +86,9 @@ export type Method<C extends BaseConfig, N extends Readonly<Record<string, Resou
   translate: (nets: N, config: C) => Translate;
   /** Height and width of what `translate` takes must be multiples of this many pixels. */
   multipleOf: (config: C) => number;
+  /**
+   * For methods that reconstruct images rather than translate pairs: which images of the pairs they see. A frame's source and target are then the same
+   * image, and so are those of held-out pairs; copying the source is no baseline.
+   */
+  reconstructs?: (config: C) => ImageSide;
 }>;

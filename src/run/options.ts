@@ -1,5 +1,6 @@
 /** Option groups that methods share. A pipeline file gives the numbers, these say what they mean: the head of the file stays one object of defaults. */
 import { z } from 'zod';
+import { type ImageSide, imageSides } from '../data/reconstruction.ts';
 import { adamw } from '../optim/adamw.ts';
 import { cosine } from '../optim/learningRate.ts';
 import type { LearningRate, Optimizer } from '../optim/optimizer.ts';
@@ -12,6 +13,11 @@ export const dataOptions = ({ root, size, batch }: { root: string; size: number;
   root: z.string().default(root).describe('folder of the paired dataset').meta({ flag: 'data' }),
   size: z.number().int().min(8).default(size).describe('side of the training images, in pixels').meta({ flag: 'size' }),
   batch: count(batch, 'images per step').meta({ flag: 'batch' }),
+});
+
+/** What a method that reconstructs is trained on: the images of a paired dataset, one by one. */
+export const imageOptions = ({ images, ...given }: { root: string; size: number; batch: number; images: ImageSide }) => dataOptions(given).extend({
+  images: z.enum(imageSides).default(images).describe('which images of the pairs are reconstructed'),
 });
 
 /** How the engine is fed. */

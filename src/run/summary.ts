@@ -28,8 +28,8 @@ export type Summary = Readonly<{
   /** What the run waited for most: decode, augment, upload, engine or disk. */
   bottleneck: string;
   seed: number;
-  /** Over the held-out pairs; null when there are none. */
-  val: (Scores & Readonly<{ copySource: Scores; meanTarget: Scores }>) | null;
+  /** Over the held-out pairs; null when there are none. Copying the source is null for methods that reconstruct. */
+  val: (Scores & Readonly<{ copySource: Scores | null; meanTarget: Scores }>) | null;
   /** Image files that could not be used. */
   skippedFiles: number;
   /** The best checkpoint by PSNR, relative to the run folder; null when none was validated. */
@@ -67,14 +67,14 @@ const score = (value: number, digits: number): string => (Number.isFinite(value)
 /** The summary as lines to print: what was reached beside the baselines, how fast, and where everything lies. @param cwd paths are shown relative to it */
 export const summaryTable = (summary: Summary, run: RunFolder, cwd = process.cwd()): string => {
   const { val } = summary;
-  const rows = val === null ? [] : ([['result', val], ['copy the source', val.copySource], ['mean target', val.meanTarget]] as const);
+  const rows = val === null ? [] : [['result', val] as const, ...(val.copySource ? [['copy the source', val.copySource] as const] : []), [val.copySource ? 'mean target' : 'mean image', val.meanTarget] as const];
   const table = rows.map(([name, { psnr, ssim }]) => `  ${name.padEnd(16)}${score(psnr, 2).padStart(7)} dB${score(ssim, 4).padStart(10)}`);
   const shown = (path: string): string => { const near = relative(cwd, path); return near.startsWith('..') ? path : near; };
-  const gain = val === null ? '' : `  ${score(val.psnr - val.copySource.psnr, 2)} dB above copy-the-source`;
+  const gain = val?.copySource ? [`  ${score(val.psnr - val.copySource.psnr, 2)} dB above copy-the-source`] : [];
   return [
     `${summary.method}: ${summary.steps} steps in ${duration(summary.seconds)}, ${summary.imagesPerSecond.toFixed(1)} images/s, engine ${summary.engine} ${Math.round(summary.engineBusy * 100)}% busy${
       summary.bottleneck === 'engine' || summary.bottleneck === 'none' ? '' : ` (waited for ${summary.bottleneck})`}${summary.skippedFiles > 0 ? `, ${summary.skippedFiles} files skipped` : ''}`,
-    ...(val === null ? ['no held-out pairs to validate on'] : [`  ${'held-out pairs'.padEnd(16)}${'PSNR'.padStart(10)}${'SSIM'.padStart(10)}`, ...table, gain]),
+    ...(val === null ? ['no held-out pairs to validate on'] : [`  ${(val.copySource ? 'held-out pairs' : 'held-out images').padEnd(16)}${'PSNR'.padStart(10)}${'SSIM'.padStart(10)}`, ...table, ...gain]),
     `summary      ${shown(join(run.path, 'summary.json'))}`,
     `samples      ${shown(join(run.samples, 'latest.png'))}`,
     `checkpoints  ${shown(run.checkpoints)}${summary.bestCheckpoint ? ` (best: ${basename(summary.bestCheckpoint)})` : ''}`,

@@ -6,6 +6,7 @@ import { type Resource, free, scoped } from '../streams/scoped.ts';
 import type { EngineInfo } from '../tf.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Control } from './control.ts';
+import { reconstructionOf } from '../data/reconstruction.ts';
 import { describeEnvironment, noteResume } from './environment.ts';
 import { readGiven } from './given.ts';
 import type { BaseConfig, Method, ReportSink, RunContext, SkippedFiles } from './method.ts';
@@ -72,7 +73,9 @@ const open = async <C>(method: string, { config, engine, out, begin, report }: T
  */
 export const trainRun = <C extends BaseConfig, N extends Readonly<Record<string, Resource>>>(method: Method<C, N>, training: Training<C>): Observable<RunEnd> =>
   defer(async () => ({ files: await readGiven(method.files?.(training.config) ?? {}), ...await open(method.name, training) })).pipe(concatMap(({ files, folder, from: checkpoint }) => {
-    const { config, dataset, begin, control, skippedFiles, strict, report } = training;
+    const { config, begin, control, skippedFiles, strict, report } = training;
+    const sides = method.reconstructs?.(config);
+    const dataset = sides ? reconstructionOf(training.dataset, sides) : training.dataset;
     const start = checkpoint?.state.step ?? 0;
     let step = start;
     const context: RunContext = {
@@ -89,6 +92,7 @@ export const trainRun = <C extends BaseConfig, N extends Readonly<Record<string,
       return method.nets(config, { ...files, ...fitted.right.given });
     };
     report.line(`run ${folder.path}`);
+    if (sides) report.line(`reconstructing ${sides === 'both' ? 'sources and targets' : `the ${sides}`}: ${dataset.train.length} images to train on, ${dataset.validation.length} held out`);
     if (start >= config.steps) {
       report.line(`${start} of ${config.steps} steps are done already; --steps with more trains on`);
       return of({ folder, step });

@@ -13,6 +13,8 @@ export type DecodedPair = Readonly<{ id: string; source: Float32Array; target: F
 export type HeldOut = Readonly<{
   height: number;
   width: number;
+  /** Whether each pair is an image and itself, so that copying the source says nothing. */
+  reconstructs: boolean;
   /** The pairs that can be read, in a fixed order. */
   pairs: () => Promise<readonly (() => Promise<DecodedPair>)[]>;
   /** Mean of training targets, pixel by pixel, and of how many; undefined when there are none. */
@@ -25,7 +27,8 @@ export type Validation = Scores & Readonly<{
   step: number;
   /** Held-out pairs that were scored. */
   images: number;
-  copySource: Scores;
+  /** Null for methods that reconstruct. */
+  copySource: Scores | null;
   meanTarget: Scores;
   /** Training targets that the mean was taken over. */
   meanTargetImages: number;
@@ -110,10 +113,10 @@ export const scoreModel = async (heldOut: HeldOut, translate: Translate, { batch
   return { scores: meanScores(scores), images: count };
 };
 
-/** Scores of copying the source, and of answering every source with the mean of the training targets. */
+/** Scores of copying the source (null where that is the target), and of answering every source with the mean of the training targets. */
 export const scoreBaselines = async (heldOut: HeldOut, batch: number): Promise<Pick<Validation, 'copySource' | 'meanTarget' | 'meanTargetImages'>> => {
   const size = [heldOut.height, heldOut.width] as const;
-  const copySource = meanScores(await scoreAll(heldOut, batch, (sources) => stackImages(sources, size)));
+  const copySource = heldOut.reconstructs ? null : meanScores(await scoreAll(heldOut, batch, (sources) => stackImages(sources, size)));
   const mean = await heldOut.meanTarget();
   const meanTarget = mean ? meanScores(await scoreAll(heldOut, batch, (sources) => stackImages(sources.map(() => mean.image), size))) : { psnr: NaN, ssim: NaN };
   return { copySource, meanTarget, meanTargetImages: mean?.images ?? 0 };

@@ -30,9 +30,16 @@ describe('validate', () => {
     expect(heldOut.means).toBe(1);
     const written = JSON.parse(await readFile(join(folder.path, 'validation.json'), 'utf8')) as Validation;
     expect(written).toMatchObject({ step: 5, images: 3, ...frames[4]?.scores, meanTargetImages: 64 });
-    expect(written.copySource.psnr).toBeGreaterThan(written.psnr);
+    expect(written.copySource?.psnr).toBeGreaterThan(written.psnr);
     expect(run.lines).toHaveLength(3);
     expect(run.lines[0]).toMatch(/^step 2: PSNR \d+\.\d\d dB, SSIM 0\.\d{4} on 3 held-out pairs \(copy the source: /);
+  })));
+
+  it('has no copied source beside an image that is its own target', leakFree(withRun(async (folder) => {
+    const run = context(folder, 1);
+    await lastValueFrom(from([settled(0)]).pipe(validate(run, { ...madeUp(2), reconstructs: true }, half, { every: 1 })));
+    expect((JSON.parse(await readFile(join(folder.path, 'validation.json'), 'utf8')) as Validation).copySource).toBeNull();
+    expect(run.lines[0]).toMatch(/^step 1: PSNR \d+\.\d\d dB, SSIM 0\.\d{4} on 2 held-out images \(mean image: \d/);
   })));
 
   it('says when there is nothing to validate on', leakFree(withRun(async (folder) => {

@@ -10,7 +10,7 @@ export const madeUp = (count: number, size = 16): HeldOut & { reads: number; mea
     return { id: `pair${i}`, source, target: source.map((x) => 0.8 * x) };
   };
   const made = {
-    height: size, width: size, reads: 0, means: 0,
+    height: size, width: size, reconstructs: false, reads: 0, means: 0,
     pairs: async () => Array.from({ length: count }, (_, i) => async () => { made.reads++; return pair(i); }),
     meanTarget: async () => { made.means++; return { image: new Float32Array(length), images: 64 }; },
   };

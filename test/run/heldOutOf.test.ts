@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Dataset } from '../../src/data/dataset.ts';
+import { reconstructionOf } from '../../src/data/reconstruction.ts';
 import { scanDataset } from '../../src/data/scan.ts';
 import { heldOutOf, spread } from '../../src/run/heldOut.ts';
 import { right } from './support.ts';
@@ -51,6 +52,13 @@ describe('heldOutOf', () => {
     expect(mean?.images).toBe(3);
     expect(mean?.image[5]).toBeCloseTo((-1 + 1 - 0.6) / 3, 6);
     expect((await heldOutOf(context(), { size: 8, means: 1 }).meanTarget())?.image[0]).toBe(-1);
+  });
+
+  it('has each image as its own target for a method that reconstructs', async () => {
+    const heldOut = heldOutOf({ ...context(), dataset: reconstructionOf(dataset, 'targets') }, { size: 8 });
+    const pairs = await Promise.all((await heldOut.pairs()).map((load) => load()));
+    expect(heldOut.reconstructs).toBe(true);
+    expect(pairs.map(({ id, source, target }) => [id, source[0], target[0]])).toEqual([['0', 1, 1], ['2', Math.fround(0.6), Math.fround(0.6)]]);
   });
 
   it('takes no more than the limit, evenly spread', async () => {

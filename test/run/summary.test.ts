@@ -39,6 +39,15 @@ checkpoints  ${join(run.id, 'checkpoints')} (best: checkpoint-20)`);
     expect(summaryTable(summary, run)).toContain('no held-out pairs to validate on');
   }));
 
+  it('has no copied source for a method that reconstructs', withRun(async (run) => {
+    await writeFile(join(run.path, 'validation.json'), json({ step: 20, images: 5, psnr: 24.5, ssim: 0.9, copySource: null, meanTarget: { psnr: 12.345, ssim: 0.25 }, meanTargetImages: 64 }));
+    const summary = await right(writeSummary(run, facts));
+    expect(summary.val?.copySource).toBeNull();
+    const table = summaryTable(summary, run);
+    expect(table).not.toContain('copy');
+    expect(table).toContain('  mean image        12.35 dB');
+  }));
+
   it('can say infinity', withRun(async (run) => {
     await writeFile(join(run.path, 'validation.json'), json({ step: 1, images: 1, psnr: 20, ssim: 0.5, copySource: { psnr: Infinity, ssim: 1 }, meanTarget: { psnr: NaN, ssim: NaN }, meanTargetImages: 0 }));
     const summary = await right(writeSummary(run, facts));

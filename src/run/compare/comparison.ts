@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
+import { reconstructionOf } from '../../data/reconstruction.ts';
 import { givenNet } from '../../models/net.ts';
 import { lpips } from '../../models/lpips.ts';
 import { openStateDict } from '../../models/weights/openWeights.ts';
@@ -12,6 +13,8 @@ import type { ControlPanel } from '../control.ts';
 import type { Datasets } from '../datasets.ts';
 import { heldOutOf, spread } from '../heldOut.ts';
 import type { BaseConfig } from '../method.ts';
+import { unwrap } from '../orThrow.ts';
+import type { AnyMethod } from '../pipelineFiles.ts';
 import { duration } from '../progress.ts';
 import { skippedFiles } from '../runPipeline.ts';
 import type { Terminal } from '../terminal.ts';
@@ -48,12 +51,6 @@ export type Comparison = Readonly<{
   commonBatches: number;
 }>;
 
-const unwrap = async <L, A>(task: TaskEither<L, A>): Promise<A> => {
-  const result = await task();
-  if (E.isLeft(result)) throw result.left;
-  return result.right;
-};
-
 /** From the beginning, how many batches are the same in all runs, and how many all of them have. */
 export const sharedBatches = (runs: readonly (readonly (readonly string[])[])[]): Readonly<{ same: number; common: number }> => {
   const common = Math.min(...runs.map((batches) => batches.length));
@@ -70,10 +67,10 @@ const openLpips = async (path: string) => {
 };
 
 /** The value that all configurations must share, since scores at different ones cannot be compared. */
-const common = <T>(variants: readonly Variant[], name: string, of: (config: BaseConfig) => T): T => {
-  const values = new Set(variants.map(({ config }) => of(config)));
+const common = <T>(variants: readonly Variant[], name: string, of: (config: BaseConfig, method: Variant['method']) => T): T => {
+  const values = new Set(variants.map(({ config, method }) => of(config, method)));
   if (values.size > 1) throw new ConfigError(name, `${name}: expected the same in all that are compared but received ${[...values].join(' and ')}`);
-  return of((variants[0] as Variant).config);
+  return [...values][0] as T;
 };
 
 /**
@@ -87,8 +84,10 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   const [size, seed, root, batch] = [common(variants, 'data.size', ({ data }) => data.size), common(variants, 'seed', (config) => config.seed), resolve(common(variants, 'data.root', ({ data }) => data.root)), (variants[0] as Variant).config.data.batch];
   const engine: EngineInfo = await startEngine();
   report.line(`engine ${engine.name}, ${engine.device}`);
-  const dataset = await unwrap(datasets.open(root));
-  for (const text of datasets.describe(dataset)) report.line(text);
+  const found = await unwrap(datasets.open(root));
+  for (const text of datasets.describe(found)) report.line(text);
+  const sides = common(variants, 'methods', (config, method) => method.reconstructs?.(config) ?? 'pairs');
+  const dataset = sides === 'pairs' ? found : reconstructionOf(found, sides);
   const skipped = skippedFiles(report);
   const heldOut = heldOutOf({ dataset, skippedFiles: skipped, strict: false }, { size });
   const pairs = await heldOut.pairs();
@@ -99,8 +98,8 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   const trial = { pairs, size, metrics, batch, shown: places };
   const mean = await heldOut.meanTarget();
   const baselines: Baseline[] = [
-    { label: 'copy the source', ...await scoreOn(trial, (sources) => Promise.resolve(sources)) },
-    ...(mean ? [{ label: 'mean target', ...await scoreOn(trial, (sources) => Promise.resolve(sources.map(() => mean.image))) }] : []),
+    ...(sides === 'pairs' ? [{ label: 'copy the source', ...await scoreOn(trial, (sources) => Promise.resolve(sources)) }] : []),
+    ...(mean ? [{ label: sides === 'pairs' ? 'mean target' : 'mean image', ...await scoreOn(trial, (sources) => Promise.resolve(sources.map(() => mean.image))) }] : []),
   ];
   const place = { dataset, engine, out: options.out, control: panel, skippedFiles: skipped, report };
   const entries: Entry[] = [];
@@ -130,7 +129,7 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   for (const load of pairs) ids.push((await load()).id);
   const shown = await Promise.all(places.map((i) => (pairs[i] as (typeof pairs)[number])()));
   return {
-    made: new Date().toISOString(), command, engine: `${engine.name}, ${engine.device}`, dataset: `${dataset.train.length} pairs trained on, ${pairs.length} held out, ${dataset.root}`, size, seed,
+    made: new Date().toISOString(), command, engine: `${engine.name}, ${engine.device}`, dataset: `${dataset.train.length} ${sides === 'pairs' ? 'pairs' : 'images'} trained on, ${pairs.length} held out, ${dataset.root}`, size, seed,
     budget: options.budget === undefined ? `${[...new Set(entries.map(({ steps }) => steps))].join(' or ')} steps each` : `about ${options.budget} of training each`,
     metrics: metrics.map(({ score: _, ...metric }) => metric), 
     pairs: ids, shown, baselines, entries, sameBatches: same, commonBatches: entries.length > 0 ? shared : 0,

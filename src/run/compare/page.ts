@@ -58,7 +58,7 @@ const scoreTable = ({ metrics, entries, baselines, seed }: Comparison): Html => 
     <td>${r === 0 ? html`${dot(i)}${entry.label}` : ''}</td><td>${stepsText(result.steps)}</td>${cells(result.scores)}${source ? differenceCell(main, result.scores, source.scores, seed) : html`<td></td>`}<td>${result.msPerImage.toFixed(1)}</td>
     ${r === 0 ? html`<td>${(entry.secondsPerStep * 1000).toFixed(0)}</td><td>${entry.steps}</td><td>${duration(entry.seconds)}</td><td>${parameters(entry)}</td>` : raw('<td></td><td></td><td></td><td></td>')}</tr>`));
   return html`<div class="wide"><table id="scores"><thead><tr><th>Method</th><th>Sampler<br>steps</th>${metrics.map(({ name, unit, isHigherBetter }) => html`<th>${name}<br><span class="interval">${unit === '' ? '' : `${unit}, `}${isHigherBetter ? 'higher' : 'lower'} is better</span></th>`)}
-    <th>${main.name} over<br>copying the source<br><span class="interval">95 % interval</span></th><th>ms per<br>image</th><th>ms per<br>training step</th><th>Training<br>steps</th><th>Training<br>time</th><th>Parameters</th></tr></thead><tbody>${rows}
+    <th>${main.name} over<br>${source?.label ?? 'the baseline'}<br><span class="interval">95 % interval</span></th><th>ms per<br>image</th><th>ms per<br>training step</th><th>Training<br>steps</th><th>Training<br>time</th><th>Parameters</th></tr></thead><tbody>${rows}
     ${baselines.map(({ label, scores }) => html`<tr class="base"><td>${label}</td><td></td>${cells(scores)}${source && label !== source.label ? differenceCell(main, scores, source.scores, seed) : html`<td></td>`}<td></td><td></td><td></td><td></td><td></td></tr>`)}</tbody></table></div>`;
 };
 
@@ -92,8 +92,9 @@ type Column = Readonly<{ label: string; pictures: readonly Float32Array[]; score
 
 const pictures = async ({ entries, baselines, shown, size, metrics, pairs }: Comparison): Promise<Html> => {
   const [main] = metrics as [ShownMetric];
+  const copied = baselines.find(({ label }) => label === 'copy the source');
   const columns: Column[] = [
-    { label: 'source', pictures: shown.map(({ source }) => source), ...(baselines[0] && { scores: baselines[0].scores }) },
+    { label: 'source', pictures: shown.map(({ source }) => source), ...(copied && { scores: copied.scores }) },
     ...entries.flatMap((entry) => entry.results.map(({ steps, pictures: made, scores }) => ({ label: entry.results.length > 1 ? `${entry.label}, ${stepsText(steps)}` : entry.label, pictures: made, scores }))),
     { label: 'target', pictures: shown.map(({ target }) => target) },
   ];

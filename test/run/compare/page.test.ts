@@ -22,6 +22,15 @@ describe('reportPage', () => {
   });
 });
 
+describe('a comparison of methods that reconstruct', () => {
+  it('measures against the mean image, and gives the source no score', async () => {
+    const text = await reportPage({ ...comparison(), baselines: [{ label: 'mean image', scores: [12, 12, 12].map((PSNR) => ({ PSNR, SSIM: 0.1 })), pictures: comparison().shown.map(({ source }) => source) }] });
+    expect(text).toContain('PSNR over<br>mean image<br>');
+    expect(text).not.toContain('copy the source');
+    expect(text).toMatch(/title="first: source" src="[^"]*"><\/td>/);
+  });
+});
+
 describe('comparisonJson', () => {
   it('holds the scores of every pair and no pictures', () => {
     const { entries, pairs } = JSON.parse(comparisonJson(comparison())) as { entries: { results: { scores: unknown[]; pictures?: unknown }[] }[]; pairs: unknown[] };
