@@ -1,9 +1,10 @@
 /**
  * Conditional flow matching on one paired folder: the network learns the velocity of straight lines that end in the target, from noise or from the source.
+ * Min-SNR weights and DREAM are operators to switch in.
  * Run: node pipelines/flow.ts [--data fixtures/splats] [--set flow.from=source] [--set sample.steps=4]
  * @source Lipman et al. 2022, arXiv 2210.02747; Tong et al. 2023, arXiv 2302.00482
  */
-import { pipe } from 'rxjs';
+import { identity as asItIs, pipe } from 'rxjs';
 import { z } from 'zod';
 import { weighted } from '../src/losses/objective.ts';
 import { regress } from '../src/losses/regress.ts';
@@ -12,8 +13,10 @@ import { type StateDict, applyNet } from '../src/models/net.ts';
 import { translatorOf } from '../src/models/translateBy.ts';
 import { backward } from '../src/operators/backward.ts';
 import { corrupt } from '../src/operators/corrupt.ts';
+import { dream } from '../src/operators/dream.ts';
 import { ema } from '../src/operators/ema.ts';
 import { encode } from '../src/operators/encode.ts';
+import { minSnr } from '../src/operators/minSnr.ts';
 import { seeded } from '../src/random.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, dataOptions, denoiserOptions, feedOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
@@ -34,6 +37,8 @@ const schema = z.object({
     shift: z.number().positive().default(1).describe('moves times towards the beginning; 1 is uniform'),
     sampler: z.enum(['euler', 'heun']).default('euler'),
   }),
+  weighting: z.enum(['none', 'minSnr']).default('none').describe('weight of each image by its noise'),
+  dream: z.number().min(-1).default(-1).describe('power of DREAM; -1 leaves it out'),
   latent: latentOptions(),
   network: denoiserOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, attention: true, conditioned: true }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
@@ -60,6 +65,8 @@ export const flow: Method<Config, ReturnType<typeof nets>> = {
     const learn = pipe(
       encode(resources.space.codec),                                                             // + sourceLatent, targetLatent
       corrupt(flowProcess(config.flow), { key: seeded(run.seed) }),                              // + t, noisy, goal, weight
+      config.weighting === 'minSnr' ? minSnr() : asItIs,                                         // weight: min(SNR, 5)
+      config.dream >= 0 ? dream(resources.denoiser, answer, { power: config.dream }) : asItIs,   // noisy, goal: as sampling will meet them
       backward(resources.denoiser, answer, weighted({ velocity: [1, regress] }), config.optim),  // + output
       ema(resources.denoiser, config.track),
     );

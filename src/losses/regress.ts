@@ -12,8 +12,11 @@ export type Corrupted = Readonly<{
   goal: tf.Tensor4D;
   /** float32 [B], factor on each image's squared error. */
   weight: tf.Tensor1D;
-  /** The numbers behind them, each float32 [B, 1, 1, 1]: weights of the sums, of the estimate of the target, and sigma, the share of noise. */
-  mix: Readonly<Record<'inputScale' | 'target' | 'eps' | 'goalEps' | 'estimateX' | 'estimateOutput' | 'estimateSource' | 'snr', tf.Tensor4D>>;
+  /**
+   * The numbers behind them, each float32 [B, 1, 1, 1]: weights of the target, and of what lies at the other end of the path (the noise, or the source where
+   * the path leads there), in input and goal; weights of the estimate of the target; and the signal to noise ratio.
+   */
+  mix: Readonly<Record<'inputScale' | 'target' | 'end' | 'goalEnd' | 'estimateX' | 'estimateOutput' | 'estimateSource' | 'snr', tf.Tensor4D>>;
 }>;
 
 /** Squared error of the network's answer, averaged per image, weighted per image, averaged over the batch. */

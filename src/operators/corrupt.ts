@@ -3,7 +3,7 @@ import * as tf from '../tf.ts';
 import type { Corrupted } from '../losses/regress.ts';
 import type { Latents } from '../models/codec.ts';
 import { type Key, fold, normal, uniform } from '../random.ts';
-import { type Draw, type Process, snrOfDraw } from '../schedules/processes/process.ts';
+import { type Draw, type Process, endOf, snrOfDraw } from '../schedules/processes/process.ts';
 import { mapTensors } from '../streams/mapTensors.ts';
 import type { Batch } from '../streams/frames.ts';
 
@@ -20,18 +20,19 @@ const mixed = (draws: readonly Draw[], of: (draw: Draw) => Readonly<{ target: nu
  * Mixes target, source and noise as a process says, at a time drawn per image, and works out what the network is to answer.
  *
  * Reads  sourceLatent, targetLatent  float32 [B, H, W, C]
+ *        eps                         the same, where the frame has it: noise that belongs to this target, instead of fresh draws
  * Adds   t, noisy, goal, weight, mix (see `Corrupted`); noisy is scaled as the network wants it
  * Timing one frame out for each frame in, synchronously; ends and fails with its source.
  * @param process the method's numbers, such as `ddpm()`, `flow({ from: 'source' })`, `lbm()`, `i2sb()`
  * @param options.key draws times and noise, as functions of the step
  * @source each process names its own
  */
-export function corrupt<F extends Batch & Latents>(process: Process, { key }: { key: Key }): OperatorFunction<F, F & Corrupted> {
+export function corrupt<F extends Batch & Latents & Partial<Readonly<{ eps: tf.Tensor4D }>>>(process: Process, { key }: { key: Key }): OperatorFunction<F, F & Corrupted> {
   return mapTensors(`corrupt(${process.name})`, (frame: F) => {
     const { step, targetLatent } = frame;
     const [batch] = targetLatent.shape;
     const draws = Array.from(uniform(fold(key, 'time', step), batch), process.draw);
-    const eps = process.noisy ? tf.tensor4d(normal(fold(key, 'eps', step), targetLatent.size), targetLatent.shape) : undefined;
+    const eps = process.noisy ? frame.eps ?? tf.tensor4d(normal(fold(key, 'eps', step), targetLatent.size), targetLatent.shape) : undefined;
     const inputScale = column(draws.map((draw) => draw.inputScale));
     return {
       ...frame,
@@ -42,8 +43,8 @@ export function corrupt<F extends Batch & Latents>(process: Process, { key }: { 
       mix: {
         inputScale,
         target: column(draws.map(({ noisy }) => noisy.target)),
-        eps: column(draws.map(({ noisy }) => noisy.eps)),
-        goalEps: column(draws.map(({ goal }) => goal.eps)),
+        end: column(draws.map((draw) => draw.noisy[endOf(draw)])),
+        goalEnd: column(draws.map((draw) => draw.goal[endOf(draw)])),
         estimateX: column(draws.map(({ estimate, inputScale }) => estimate.x / inputScale)),
         estimateOutput: column(draws.map(({ estimate }) => estimate.output)),
         estimateSource: column(draws.map(({ estimate }) => estimate.source)),

@@ -9,7 +9,8 @@ import type { Predict } from './backward.ts';
 
 /**
  * DREAM: one look of the network at its own input first, then train on what sampling will really meet. With eps' = eps + lambda d, where d = eps - (the noise
- * it sees) and lambda = sigma^p, both input and goal are made of eps' in place of eps, so that the pair keeps its meaning for any prediction type.
+ * it sees) and lambda = sigma^p, both input and goal are made of eps' in place of eps, so that the pair keeps its meaning for any prediction type. On a path
+ * from the source, that is what eps and sigma stand for: the input moves towards where the network's own estimate would have led.
  *
  * Reads  noisy, goal, mix, targetLatent, sourceLatent
  * Adds   noisy, goal  adapted; no gradient flows through the first look
@@ -27,13 +28,13 @@ export function dream<F extends Batch & Corrupted & Latents, I extends readonly 
     const { noisy, goal, mix, sourceLatent, targetLatent } = frame;
     const { output } = predict(applyNet(net), frame, paramsOf(net));
     const estimate = tf.addN([tf.mul(mix.estimateX, noisy), tf.mul(mix.estimateOutput, output), tf.mul(mix.estimateSource, sourceLatent)]);
-    // Noise seen minus noise there is: the error of x0 times target / eps; lambda takes the place of a division by zero where there is no noise.
-    const lambda = tf.pow(mix.eps, power);
-    const shift = tf.divNoNan(tf.mul(tf.mul(lambda, mix.target), tf.sub(estimate, targetLatent)), mix.eps);
+    // Noise seen minus noise there is: the error of x0 times target / end; lambda takes the place of a division by zero where there is no noise.
+    const lambda = tf.pow(mix.end, power);
+    const shift = tf.divNoNan(tf.mul(tf.mul(lambda, mix.target), tf.sub(estimate, targetLatent)), mix.end);
     return {
       ...frame,
-      noisy: tf.add<tf.Tensor4D>(noisy, tf.mul(tf.mul(mix.inputScale, mix.eps), shift)),
-      goal: tf.add<tf.Tensor4D>(goal, tf.mul(mix.goalEps, shift)),
+      noisy: tf.add<tf.Tensor4D>(noisy, tf.mul(tf.mul(mix.inputScale, mix.end), shift)),
+      goal: tf.add<tf.Tensor4D>(goal, tf.mul(mix.goalEnd, shift)),
     };
   });
 }

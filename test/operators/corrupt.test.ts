@@ -45,6 +45,12 @@ describe('corrupt', () => {
     }
   }));
 
+  it('mixes the noise that a frame brings instead of its own', leakFree(async () => {
+    const brought = map((frame: Frame) => ({ ...frame, eps: tf.zeros<tf.Rank.R4>([3, 2, 2, 3]) }));
+    const { goal, expected } = await read((source) => source.pipe(brought, corrupt(flow(), { key })), (frame) => ({ goal: tf.clone(frame.goal), expected: tf.neg(frame.targetLatent) }));
+    goal!.forEach((value, i) => expect(value).toBeCloseTo(expected![i]!, 6));
+  }));
+
   it('draws times and noise as functions of seed and step', leakFree(async () => {
     const look = (frame: Corrupted) => ({ t: tf.clone(frame.t), noisy: tf.clone(frame.noisy) });
     const [a, again, later, other] = [await read(corrupt(flow(), { key }), look, 3), await read(corrupt(flow(), { key }), look, 3), await read(corrupt(flow(), { key }), look, 4), await read(corrupt(flow(), { key: seeded(6) }), look, 3)];
@@ -65,10 +71,15 @@ describe('minSnr', () => {
 
   it('multiplies the weight by min(SNR, gamma) times the squared share of the answer', leakFree(async () => {
     const { weight, expected } = await read((source) => source.pipe(corrupt(ddpm({ steps: 50 }), { key }), minSnr({ gamma: 2 })), (frame) => ({
-      weight: tf.clone(frame.weight), expected: tf.reshape(tf.mul(tf.minimum(frame.mix.snr, 2), tf.square(frame.mix.eps)), [-1]),
+      weight: tf.clone(frame.weight), expected: tf.reshape(tf.mul(tf.minimum(frame.mix.snr, 2), tf.square(frame.mix.end)), [-1]),
     }));
     weight!.forEach((value, i) => expect(value).toBeCloseTo(expected![i]!, 4));
   }));
+
+  it.each(['noise', 'source'] as const)('is min(SNR, 5) t^2 on a flow from %s, with SNR = ((1 - t) / t)^2', (from) => leakFree(async () => {
+    const { weight, t } = await read((source) => source.pipe(corrupt(flow({ from, noise: 0 }), { key }), minSnr()), (frame) => ({ weight: tf.clone(frame.weight), t: tf.div(frame.t, 1000) }));
+    weight!.forEach((value, i) => expect(value).toBeCloseTo(Math.min(((1 - t![i]!) / t![i]!) ** 2, 5) * t![i]! ** 2, 5));
+  })());
 
   it('refuses a gamma that is not positive', () => { expect(() => minSnr({ gamma: 0 })).toThrow(/expected gamma to be positive but received 0/); });
 });
@@ -78,18 +89,29 @@ describe('dream', () => {
   keepsTheContract(() => (source) => source.pipe(corrupt<Frame>(eps, { key }), dream(silent, saysNothing)), load);
 
   it('adds what the network misses: for a silent one, input and goal grow by lambda eps', leakFree(async () => {
-    const plain = await read(corrupt(eps, { key }), (frame) => ({ noisy: tf.clone(frame.noisy), goal: tf.clone(frame.goal), sigma: tf.add(tf.zerosLike(frame.noisy), frame.mix.eps) }));
+    const plain = await read(corrupt(eps, { key }), (frame) => ({ noisy: tf.clone(frame.noisy), goal: tf.clone(frame.goal), sigma: tf.add(tf.zerosLike(frame.noisy), frame.mix.end) }));
     const seen = await read((source) => source.pipe(corrupt(eps, { key }), dream(silent, saysNothing)), (frame) => ({ noisy: tf.clone(frame.noisy), goal: tf.clone(frame.goal) }));
     seen.goal!.forEach((value, i) => expect(value).toBeCloseTo(plain.goal![i]! * (1 + plain.sigma![i]!), 3));
     seen.noisy!.forEach((value, i) => expect(value).toBeCloseTo(plain.noisy![i]! + plain.sigma![i]! ** 2 * plain.goal![i]!, 3));
   }));
 
-  it('keeps the meaning of the pair: the right answer still estimates the target, for eps, x0, v and flow', leakFree(async () => {
-    for (const process of [eps, ddpm({ steps: 50, prediction: 'sample' }), ddpm({ steps: 50 }), flow()]) {
+  it('keeps the meaning of the pair: the right answer still estimates the target, for eps, x0, v and flow from both ends', leakFree(async () => {
+    for (const process of [eps, ddpm({ steps: 50, prediction: 'sample' }), ddpm({ steps: 50 }), flow(), flow({ from: 'source', noise: 0 })]) {
       const { estimate, target } = await read((source) => source.pipe(corrupt(process, { key }), dream(silent, saysNothing)),
         (frame) => ({ estimate: estimateOf({ ...frame, output: frame.goal }), target: tf.clone(frame.targetLatent) }));
       estimate!.forEach((value, i) => expect(value).toBeCloseTo(target![i]!, 2));
     }
+  }));
+
+  it('puts the estimate in the place of the target on a path from the source', leakFree(async () => {
+    // A silent network says the target is the input, z = (1 - t) y + t x: with p = 0 the new input is (1 - t) z + t x.
+    const process = flow({ from: 'source', noise: 0 });
+    const { noisy, expected } = await read((source) => source.pipe(corrupt(process, { key }), dream(silent, saysNothing, { power: 0 })), (frame) => {
+      const t = tf.reshape(tf.div(frame.t, 1000), [-1, 1, 1, 1]);
+      const z = tf.add(tf.mul(frame.targetLatent, tf.sub(1, t)), tf.mul(frame.sourceLatent, t));
+      return { noisy: tf.clone(frame.noisy), expected: tf.add(tf.mul(z, tf.sub(1, t)), tf.mul(frame.sourceLatent, t)) };
+    });
+    noisy!.forEach((value, i) => expect(value).toBeCloseTo(expected![i]!, 4));
   }));
 
   it('changes nothing when the network is right', leakFree(async () => {

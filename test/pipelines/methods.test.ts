@@ -47,6 +47,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['ddpm with Min-SNR and DREAM', ddpm, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1', '--set', 'ddpm.prediction=sample']],
   ['flow from noise', flow, 'denoiser.loss', small],
   ['flow from the source', flow, 'denoiser.loss', [...small, '--set', 'flow.from=source']],
+  ['flow with Min-SNR and DREAM', flow, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1']],
   ['lbm', lbm, 'denoiser.loss', small],
   ['i2sb', i2sb, 'denoiser.loss', [...small, '--set', 'data.batch=8']],
   ['residual (ResShift)', residual, 'denoiser.loss', small],

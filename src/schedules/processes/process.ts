@@ -37,8 +37,11 @@ export type Process = Readonly<{
   sample: (calls: number) => Readonly<{ start: Mixture; recipe: Recipe; calls: readonly Readonly<{ t: number; estimate: Estimate }>[]; shift?: readonly number[] }>;
 }>;
 
-/** Signal to noise ratio of a mixture: (target / eps)^2; infinite without noise. */
-export const snrOfDraw = ({ noisy }: Draw): number => (noisy.eps === 0 ? Infinity : (noisy.target / noisy.eps) ** 2);
+/** Signal to noise ratio of a mixture: target^2 / (eps^2 + source^2), since on a path from the source that takes the place of noise; infinite where there is neither. */
+export const snrOfDraw = ({ noisy: { target, eps, source } }: Draw): number => (eps === 0 && source === 0 ? Infinity : target ** 2 / (eps ** 2 + source ** 2));
+
+/** What lies at the other end of the path from the target: the noise, or the source where the path leads there and the network is not asked for noise. */
+export const endOf = ({ noisy, goal }: Draw): 'eps' | 'source' => (noisy.source !== 0 && goal.eps === 0 ? 'source' : 'eps');
 
 /**
  * Min-SNR weight of a draw, whatever the network answers: min(SNR, gamma) on the squared error of x0, and that error is `estimate.output` times the answer's.
