@@ -4,35 +4,21 @@
  *      node pipelines/compare.ts --methods ddpm --swap weighting=none,minSnr --steps 400
  */
 import { join } from 'node:path';
-import * as E from 'fp-ts/lib/Either.js';
 import { mkdir } from 'node:fs/promises';
-import { ConfigError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/run/atomic.ts';
 import { comparisonFolder, runComparison } from '../src/run/compare/comparison.ts';
 import { compareOptions } from '../src/run/compare/options.ts';
 import { comparisonJson, comparisonTable } from '../src/run/compare/table.ts';
 import { reportPage } from '../src/run/compare/page.ts';
-import { type AnyMethod, variantsOf } from '../src/run/compare/variants.ts';
+import { variantsOf } from '../src/run/compare/variants.ts';
 import { takeOptions } from '../src/run/config.ts';
 import { controlPanel, listenToSignals } from '../src/run/control.ts';
 import { datasetsOnDisk } from '../src/run/datasets.ts';
 import { helpText } from '../src/run/help.ts';
+import { orThrow } from '../src/run/orThrow.ts';
 import { errorText, shownPath } from '../src/run/outcome.ts';
+import { type AnyMethod, methodOf } from '../src/run/pipelineFiles.ts';
 import { terminal } from '../src/run/terminal.ts';
-
-const orThrow = <L, A>(result: E.Either<L, A>): A => {
-  if (E.isLeft(result)) throw result.left;
-  return result.right;
-};
-
-/** The method that a pipeline file beside this one exports. */
-export const methodOf = async (name: string): Promise<AnyMethod> => {
-  if (!/^\w+$/.test(name)) throw new ConfigError('methods', `--methods: expected names of pipeline files such as flow but received ${JSON.stringify(name)}`);
-  const module = await import(/* @vite-ignore */ `./${name}.ts`).catch((cause: unknown) => { throw new ConfigError('methods', `--methods: pipelines/${name}.ts cannot be loaded: ${(cause as Error).message}`, cause); }) as Record<string, Partial<AnyMethod> | undefined>;
-  const method = Object.values(module).find((value) => value?.name === name && typeof value.translate === 'function');
-  if (!method) throw new ConfigError('methods', `--methods: expected pipelines/${name}.ts to export the method ${name} but it does not`);
-  return method as AnyMethod;
-};
 
 /**
  * Runs a comparison as a command line says. @param load finds a method by name; in the pipeline files beside this one unless told otherwise

@@ -1,25 +1,20 @@
 /**
  * Writes a trained model as an ONNX file, and checks the file against the model.
- * Run: node pipelines/export.ts --run runs/turbo/latest --out turbo.onnx [--size 256 | --dynamic] [--half] [--steps 4] [--checkpoint best]
+ * Run: node pipelines/export.ts --run runs/turbo/latest --out turbo.onnx [--size 256 | --dynamic] [--half] [--steps 4] [--set flow.sampler=heun] [--checkpoint best]
  * The file takes `source` and answers `image`, both float32 [1, H, W, 3] in [-1, 1]; samplers take unit-normal values as `noise0`, `noise1`, ... besides.
  */
-import { stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import * as E from 'fp-ts/lib/Either.js';
-import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
+import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type Exported, exportError, exportNetwork } from '../src/engine/export.ts';
 import { ConfigError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/run/atomic.ts';
-import { parseConfig } from '../src/run/config.ts';
+import { takeOptions } from '../src/run/config.ts';
 import { helpText } from '../src/run/help.ts';
+import { orThrow } from '../src/run/orThrow.ts';
 import { errorText, shownPath } from '../src/run/outcome.ts';
-import { findCheckpoint, restoreForUse, runOf } from '../src/run/restore.ts';
-import { configFile } from '../src/run/runFolder.ts';
 import { terminal } from '../src/run/terminal.ts';
-import { free } from '../src/streams/scoped.ts';
+import { findTrained, withTrained } from '../src/run/trainedRun.ts';
 import * as tf from '../src/tf.ts';
-import { methodOf } from './infer.ts';
 
 const schema = z.object({
   help: z.boolean().default(false).describe('print this and end').meta({ flag: 'help' }),
@@ -32,35 +27,19 @@ const schema = z.object({
   steps: z.int().min(1).optional().describe('sampler steps, for models that take several').meta({ flag: 'steps' }),
 });
 
-const unwrap = async <L, A>(task: TaskEither<L, A>): Promise<A> => {
-  const result = await task();
-  if (E.isLeft(result)) throw result.left;
-  return result.right;
-};
-
-const right = <L, A>(either: E.Either<L, A>): A => {
-  if (E.isLeft(either)) throw either.left;
-  return either.right;
-};
-
 /** @returns the exit status */
 export const exportRun = async (argv: readonly string[], { line } = terminal()): Promise<number> => {
-  const options = right(parseConfig(schema, argv));
+  const { options, rest } = orThrow(takeOptions(schema, argv));
   if (options.help) { line(helpText({ usage: 'node pipelines/export.ts', summary: 'export: writes a trained model as an ONNX file', schema })); return 0; }
-  const { run, record } = await unwrap(runOf(options.run));
-  const method = await methodOf(record.method);
-  const config = right(parseConfig(method.schema, [], { layers: [{ name: join(run.path, configFile), values: record.config }] }));
+  const trained = await findTrained(options.run, { checkpoint: options.checkpoint, words: rest, others: Object.keys(schema.shape) });
+  const { method, config, checkpoint } = trained;
   const multiple = method.multipleOf(config);
   const size = options.size ?? config.data.size;
   if (options.dynamic && options.size !== undefined) throw new ConfigError('size', 'expected either --size or --dynamic but received both');
   if (size % multiple !== 0) throw new ConfigError('size', `--size: expected a multiple of ${multiple} but received ${size}`);
-  const hasBest = options.checkpoint !== 'best' || await stat(join(run.checkpoints, 'best')).then(() => true, () => false);
-  const checkpoint = await unwrap(findCheckpoint(run, hasBest ? options.checkpoint : 'latest'));
   process.env['MILLRACE_BACKEND'] ??= 'onnx-cpu';
   await tf.startEngine();
-  const nets = method.nets(config);
-  try {
-    await unwrap(restoreForUse(checkpoint.path, nets));
+  return withTrained(trained, async (nets) => {
     const translate = method.translate(nets, config);
     const network: Exported = (source, key) => tf.clipByValue(translate(source, { keys: [key], ...(options.steps !== undefined && { steps: options.steps }) }), -1, 1) as tf.Tensor4D;
     const model = await exportNetwork(method.name, network, {
@@ -76,9 +55,7 @@ export const exportRun = async (argv: readonly string[], { line } = terminal()):
     const inputs = model.inputs.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
     line(`${shownPath(resolve(options.out))}: ${method.name} at step ${checkpoint.state.step}, ${(model.bytes.length / 2 ** 20).toFixed(1)} MiB, takes ${inputs}`);
     return 0;
-  } finally {
-    free(nets);
-  }
+  });
 };
 
 if (import.meta.main) {

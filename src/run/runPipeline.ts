@@ -1,7 +1,6 @@
 /** What a pipeline file runs: command line, engine, dataset, run folder, training, control, watch mode, and how it all ends. */
 import { join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
-import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
 import { type Observable, combineLatest, concatMap, defer, distinctUntilChanged, lastValueFrom, map, of } from 'rxjs';
 import type { z } from 'zod';
 import type { Dataset } from '../data/dataset.ts';
@@ -17,6 +16,7 @@ import { type ControlPanel, controlPanel, keysText, listenToKeys, listenToSignal
 import { type Datasets, datasetsOnDisk } from './datasets.ts';
 import { helpText } from './help.ts';
 import type { BaseConfig, Method, ReportSink, SkippedFiles } from './method.ts';
+import { orThrow, unwrap } from './orThrow.ts';
 import { errorText, leftBehind, shownPath } from './outcome.ts';
 import { runOf } from './restore.ts';
 import type { RunFolder } from './runFolder.ts';
@@ -28,12 +28,6 @@ import { type Beginning, RunError, type RunEnd, trainRun } from './training.ts';
 import { type Turn, watchRuns } from './watch.ts';
 
 type Nets = Readonly<Record<string, Resource>>;
-
-const orThrow = <L, A>(result: E.Either<L, A>): A => {
-  if (E.isLeft(result)) throw result.left;
-  return result.right;
-};
-const unwrap = async <L, A>(task: TaskEither<L, A>): Promise<A> => orThrow(await task());
 
 const engineLine = ({ name, device, passedOver }: EngineInfo): string =>
   `engine ${name}, ${device}${passedOver.length > 0 ? ` (passed over: ${passedOver.map(({ name, why }) => `${name}: ${why}`).join('; ')})` : ''}`;

@@ -5,11 +5,11 @@ import * as E from 'fp-ts/lib/Either.js';
 import { defer, lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
-import { compare, methodOf } from '../../pipelines/compare.ts';
+import { compare } from '../../pipelines/compare.ts';
 import { ddpm } from '../../pipelines/ddpm.ts';
 import { flow } from '../../pipelines/flow.ts';
 import { regression } from '../../pipelines/regression.ts';
-import type { AnyMethod } from '../../src/run/compare/variants.ts';
+import { type AnyMethod, methodOf } from '../../src/run/pipelineFiles.ts';
 import { parseConfig } from '../../src/run/config.ts';
 import { controlPanel } from '../../src/run/control.ts';
 import { datasetsOnDisk } from '../../src/run/datasets.ts';
@@ -90,8 +90,8 @@ describe('compare', () => {
   }, 300_000);
 
   it('says what is wrong before anything is trained', async () => {
-    await expect(run('--methods', 'flow,nothing')).rejects.toThrow('pipelines/nothing.ts cannot be loaded');
-    await expect(run('--methods', 'flow,../x')).rejects.toThrow('expected names of pipeline files');
+    await expect(run('--methods', 'flow,nothing')).rejects.toThrow('pipelines/nothing.ts: expected the file of a method');
+    await expect(run('--methods', 'flow,../x')).rejects.toThrow('expected the name of a pipeline file');
     await expect(run('--methods', 'flow')).rejects.toThrow('at least two methods');
     await expect(run('--methods', 'ddpm', '--swap', 'data.size=16,24')).rejects.toThrow('data.size: expected the same in all that are compared but received 16 and 24');
   });

@@ -1,7 +1,6 @@
 /** What a comparison found: the contents of `comparison.json`, and what the report is made from. */
 import { join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
-import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
 import { reconstructionOf } from '../../data/reconstruction.ts';
 import { givenNet } from '../../models/net.ts';
 import { lpips } from '../../models/lpips.ts';

@@ -11,6 +11,7 @@ import type { EngineInfo } from '../../tf.ts';
 import { isNet } from '../checkpointPlan.ts';
 import { type Control, controlPanel } from '../control.ts';
 import { describeEnvironment } from '../environment.ts';
+import { readGiven } from '../given.ts';
 import type { BaseConfig, ReportSink, RunContext, SkippedFiles, Translate } from '../method.ts';
 import { createRunFolder } from '../runFolder.ts';
 import { stopwatch } from './stopwatch.ts';
@@ -67,7 +68,8 @@ export const trainVariant = async <T>({ method, configure }: Variant, steps: num
     folder, dataset, start: 0, steps, seed: config.seed, control: { ...control, stop }, skippedFiles, strict: false, report,
     gate: (credits) => creditGate(credits, { paused: control.paused, stop }),
   };
-  return lastValueFrom(scoped(() => method.nets(config), (nets) => {
+  const given = await readGiven(method.files?.(config) ?? {});
+  return lastValueFrom(scoped(() => method.nets(config, given), (nets) => {
     const watch = stopwatch(performance.now());
     const curve: CurvePoint[] = [];
     const batches: (readonly string[])[] = [];

@@ -1,14 +1,11 @@
 /** What is compared: methods under one command line, and variants of a method that differ in one value. */
 import * as E from 'fp-ts/lib/Either.js';
 import { ConfigError } from '../../errors.ts';
-import type { Resource } from '../../streams/scoped.ts';
 import { parseConfig } from '../config.ts';
-import type { BaseConfig, Method } from '../method.ts';
+import type { BaseConfig } from '../method.ts';
 import { nearest } from '../nearest.ts';
+import type { AnyMethod } from '../pipelineFiles.ts';
 import { type Leaf, leavesOf } from '../schemaTree.ts';
-
-/** A method whose own configuration nobody needs to know. */
-export type AnyMethod = Method<BaseConfig, Readonly<Record<string, Resource>>>;
 
 export type Variant = Readonly<{
   /** What reports call it: the method, and the swapped value where there is one. */

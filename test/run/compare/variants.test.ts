@@ -4,7 +4,8 @@ import { ddpm } from '../../../pipelines/ddpm.ts';
 import { flow } from '../../../pipelines/flow.ts';
 import { turbo } from '../../../pipelines/turbo.ts';
 import { secondsOf } from '../../../src/run/compare/options.ts';
-import { type AnyMethod, type Variant, parseSwap, variantsOf } from '../../../src/run/compare/variants.ts';
+import { type Variant, parseSwap, variantsOf } from '../../../src/run/compare/variants.ts';
+import type { AnyMethod } from '../../../src/run/pipelineFiles.ts';
 
 const methods = [ddpm, flow, turbo] as unknown as readonly AnyMethod[];
 const right = (result: E.Either<Error, readonly Variant[]>): readonly Variant[] => { if (E.isLeft(result)) throw result.left; return result.right; };
