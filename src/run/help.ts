@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type Leaf, leavesOf } from './schemaTree.ts';
 
 const flagOf = ({ flag, value, bare, expected }: Leaf): string => {
@@ -12,7 +12,10 @@ const columns = (rows: readonly (readonly string[])[]): string => {
   return rows.map((row) => `  ${row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] as number))).join('  ')}`.trimEnd()).join('\n');
 };
 
-const valueOf = ({ initial }: Leaf): string => (initial === undefined ? '(must be given)' : (typeof initial === 'string' ? initial : JSON.stringify(initial)));
+const valueOf = ({ schema, initial }: Leaf): string => {
+  if (initial === undefined) return z.safeParse(schema, undefined).success ? '(none)' : '(must be given)';
+  return typeof initial === 'string' ? initial || '(none)' : JSON.stringify(initial);
+};
 
 /**
  * The text of `--help`, from the schemas that parse the command line: every flag, every key with its default, what it may be, and what it means.
