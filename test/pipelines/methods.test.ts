@@ -43,6 +43,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
   ['turbo with LPIPS', turbo, 'generator.lpips', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'data.size=32', '--set', 'lpips.backbone=squeeze', '--set', 'lpips.weights=["LPIPS"]']],
   ['regression', regression, 'denoiser.l1', small],
+  ['regression with a critic (pix2pix)', regression, 'denoiser.l1', [...small, '--set', 'loss.l1=100', '--set', 'loss.gan=1', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
   ['ddpm', ddpm, 'denoiser.loss', small],
   ['ddpm with Min-SNR and DREAM', ddpm, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1', '--set', 'ddpm.prediction=sample']],
   ['flow from noise', flow, 'denoiser.loss', small],
