@@ -4,7 +4,7 @@ import { weighted } from '../../src/losses/objective.ts';
 import { gaussian, zeros } from '../../src/models/init.ts';
 import { makeNet } from '../../src/models/net.ts';
 import { type Layer, type Scope, buildNetwork, param } from '../../src/models/network.ts';
-import { attend, conv2d, joinHeads, layerNorm, linear, silu, splitHeads } from '../../src/models/nn.ts';
+import { attend, conv2d, geluTanh, joinHeads, layerNorm, linear, silu, splitHeads } from '../../src/models/nn.ts';
 import { backward } from '../../src/operators/backward.ts';
 import { adamw } from '../../src/optim/adamw.ts';
 import { fold, seeded, uniform } from '../../src/random.ts';
@@ -17,10 +17,6 @@ type Latents = Batch & Readonly<{ noisy: tf.Tensor4D; t: tf.Tensor1D; velocity: 
 const shape: [number, number, number, number] = [8, 32, 32, 4];
 const key = fold(seeded(0), 'dit');
 const [hidden, heads, depth, patch] = [192, 3, 6, 2] as const;
-
-/** gelu, the tanh form. */
-const gelu = (x: tf.Tensor): tf.Tensor =>
-  tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x))))))));
 
 /** [cos, sin] of 1000 t exp(-ln(10000) k / 128), k = 0..127: [B] to [B, 256]. */
 const sinusoids = (t: tf.Tensor1D): tf.Tensor2D => {
@@ -45,7 +41,7 @@ const block = (scope: Scope): Layer<[tf.Tensor, tf.Tensor], tf.Tensor> => {
     const [q, k, v] = tf.split(qkv(params, h1), 3, 2).map((part) => splitHeads(part, heads)) as [tf.Tensor, tf.Tensor, tf.Tensor];
     const attended = tf.add(x, tf.mul(gate1, project(params, joinHeads(attend(q, k, v)))));
     const h2 = tf.add(tf.mul(norm2(params, attended), tf.add(1, scale2)), shift2);
-    return tf.add(attended, tf.mul(gate2, narrow(params, gelu(widen(params, h2)))));
+    return tf.add(attended, tf.mul(gate2, narrow(params, geluTanh(widen(params, h2)))));
   };
 };
 
