@@ -7,7 +7,7 @@ import { handlers } from '../../bench/parity/models.ts';
 const root = new URL('../goldens/models/', import.meta.url).pathname;
 const kinds = new Set(handlers.map(({ kind }) => kind));
 
-it.each(readdirSync(root))('%s equals the reference', async (name) => {
+it.each(readdirSync(root))('%s equals the reference', { timeout: 240_000 }, async (name) => {
   const golden = await readGolden(`${root}${name}`);
   const handler = handlers.find(({ matches }) => matches(golden));
   // Folders of other classes are held to by the tests of those.

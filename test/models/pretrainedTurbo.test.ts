@@ -28,7 +28,8 @@ const values = async (f: () => tf.Tensor): Promise<Float32Array> => {
 
 const furthest = (a: Float32Array, b: Float32Array): number => a.reduce((most, x, i) => Math.max(most, Math.abs(x - (b[i] as number))), 0);
 
-describe('pretrainedTurbo', () => {
+// Graphs of a thousand nodes: their first run is compiled, which takes its time on a busy machine.
+describe('pretrainedTurbo', { timeout: 240_000 }, () => {
   it('starts as the released networks, but for the skips', leakFree(async () => {
     const net = makeNet(turbo, { key: seeded(1) });
     const ours = await values(() => turbo.apply(paramsOf(net), image(2), share(1), noise()));
