@@ -53,7 +53,7 @@ export class Nodes {
 
   /** A constant; equal short ones are one. */
   constant(values: readonly number[] | Float32Array | Int32Array | Uint8Array, shape: Sizes, type: ElementType): Ref {
-    const small = values.length <= 64 ? Array.from(values) : undefined;
+    const small = values.length <= 4096 ? Array.from(values) : undefined;
     const key = small && `const ${type} ${shape.join(',')}: ${small.map((v) => (Object.is(v, -0) ? '-0' : v)).join(',')}`;
     const known = key === undefined ? undefined : this.known.get(key)?.[0];
     if (known) return this.refer(known);
