@@ -1,12 +1,13 @@
-import { type MonoTypeOperatorFunction, concat, concatMap, defer, dematerialize, from, ignoreElements, map, materialize, merge, of, withLatestFrom } from 'rxjs';
+import { type MonoTypeOperatorFunction, type ObservableInput, concat, concatMap, defer, dematerialize, ignoreElements, map, materialize, merge, of, withLatestFrom } from 'rxjs';
 import { NonFiniteLossError } from '../errors.ts';
 import { type Keeper, type KeeperOptions, type Savable, checkpointKeeper } from '../run/keeper.ts';
 import type { RunContext } from '../run/method.ts';
 import { checkEvery } from '../run/observed.ts';
+import { failAs } from '../streams/failAs.ts';
 import type { Resource } from '../streams/scoped.ts';
 
 /** Runs a task for its effect; fails with it. */
-const effect = (task: () => Promise<void>) => defer(() => from(task())).pipe(ignoreElements());
+const effect = (task: () => ObservableInput<unknown>) => defer(task).pipe(ignoreElements());
 
 /**
  * Saves the run as `checkpoints/checkpoint-<completed steps>`: on its interval, when a validation was the best so far, when asked, and when the source
@@ -20,22 +21,23 @@ const effect = (task: () => Promise<void>) => defer(() => from(task())).pipe(ign
  * @param options.every steps between checkpoints
  * @param options.keep newest checkpoints that are kept, beside the best
  * @param options.whenFull whether a full disk ends the run or lets it go on without the checkpoint; the last checkpoint of a run always ends it
+ * @param options.keeperOf makes what decides and saves
  * @throws RangeError when `every` or `keep` is not a positive integer; CheckpointError as the stream's error
  */
 export function checkpoint<F extends Savable>(
   run: Pick<RunContext, 'folder' | 'seed' | 'start' | 'steps' | 'control' | 'report'>, resources: Readonly<Record<string, Resource>>,
-  { every, keep = 3, whenFull = 'continue' }: Partial<KeeperOptions> & Pick<KeeperOptions, 'every'>,
+  { every, keep = 3, whenFull = 'continue', keeperOf = checkpointKeeper }: Partial<KeeperOptions> & Pick<KeeperOptions, 'every'> & Readonly<{ keeperOf?: typeof checkpointKeeper }>,
 ): MonoTypeOperatorFunction<F> {
   checkEvery('checkpoint', every);
   if (!Number.isInteger(keep) || keep < 1) throw new RangeError(`checkpoint: expected keep to be a positive integer but received ${keep}`);
   return (source) => defer(() => {
-    const keeper: Keeper = checkpointKeeper(run, resources, { every, keep, whenFull });
+    const keeper: Keeper = keeperOf(run, resources, { every, keep, whenFull });
     const asked = run.control.save.pipe(withLatestFrom(run.control.paused), map(([, paused]) => ({ kind: 'ask', paused }) as const));
     return merge(asked, source.pipe(materialize())).pipe(
       concatMap((event) => {
         switch (event.kind) {
           case 'ask': return effect(() => keeper.ask(event.paused));
-          case 'N': return keeper.see(event.value as F) ? concat(effect(() => keeper.save()), of(event)) : of(event);
+          case 'N': return keeper.see(event.value as F) ? concat(effect(() => keeper.save()).pipe(failAs('checkpoint', event.value as F)), of(event)) : of(event);
           case 'C': return keeper.isUnsaved() ? concat(effect(() => keeper.end(false)), of(event)) : of(event);
           case 'E': return keeper.isUnsaved() && !(event.error instanceof NonFiniteLossError) ? concat(effect(() => keeper.end(true)), of(event)) : of(event);
         }

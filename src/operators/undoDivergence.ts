@@ -1,7 +1,8 @@
-import { type OperatorFunction, defer, from, map, switchMap } from 'rxjs';
+import { type ObservableInput, type OperatorFunction, concatMap, defer, from, map, of } from 'rxjs';
 import * as tf from '../tf.ts';
 import { NonFiniteLossError } from '../errors.ts';
 import { type DivergenceRules, type Verdict, type Watch, checkRules, divergenceRules, freshWatch, judgeStep } from '../optim/divergence.ts';
+import { failAs } from '../streams/failAs.ts';
 import type { Settled } from '../streams/frames.ts';
 import type { Resource } from '../streams/scoped.ts';
 
@@ -31,13 +32,16 @@ export const divergenceControl = (nets: Readonly<Record<string, Resource>>): Div
  *
  * Reads  metrics, as numbers: the reconstruction loss `loss`
  * Adds   metrics `adversarialWeight`
- * Timing one frame out for each frame in, synchronously, once what the control remembers has been read; ends and fails with its source.
+ * Timing one frame out for each frame in, synchronously but for the first, which waits until what the control remembers has been read; ends and fails with its source.
  * @param control made beside the nets, so that checkpoints save it
  * @param options.loss name of the metric that is watched, such as `decoder.l2`
  * @param options.say is told of every return
+ * @param options.read what the control remembers of the steps before, asked for once, with the first frame
  * @throws RangeError when a rule is out of range; NonFiniteLossError (as the stream's error) when the run gives up
  */
-export function undoDivergence<F extends Settled>(control: DivergenceControl, { loss, say = () => {}, ...given }: { loss: string; say?: (line: string) => void } & Partial<DivergenceRules>): OperatorFunction<F, F> {
+export function undoDivergence<F extends Settled>(control: DivergenceControl, { loss, say = () => {}, read = () => (control.variables['watch'] as tf.Variable).data(), ...given }: {
+  loss: string; say?: (line: string) => void; read?: () => ObservableInput<ArrayLike<number>>;
+} & Partial<DivergenceRules>): OperatorFunction<F, F> {
   const rules = { ...divergenceRules, ...given };
   checkRules(rules);
   const act = (verdict: Verdict, watch: Watch): void => tf.tidy(() => {
@@ -51,18 +55,20 @@ export function undoDivergence<F extends Settled>(control: DivergenceControl, { 
     control.weight.assign(tf.scalar(watch.weight));
     (control.variables['watch'] as tf.Variable).assign(tf.tensor1d(order.map((name) => watch[name])));
   });
-  return (source) => defer(() => from((control.variables['watch'] as tf.Variable).data())).pipe(switchMap((values) => {
-    let watch = Object.fromEntries(order.map((name, i) => [name, values[i]])) as Watch;
-    return source.pipe(map((frame) => {
+  return (source) => defer(() => {
+    let watch: Watch | undefined;
+    const remembered = (): ObservableInput<Watch> => (watch ? of(watch) : from(read()).pipe(map((values) => Object.fromEntries(order.map((name, i) => [name, values[i]])) as Watch)));
+    const judge = (frame: F, before: Watch): F => {
       const value = frame.metrics[loss];
-      if (value === undefined) throw new TypeError(`undoDivergence: expected a metric ${loss} but received ${Object.keys(frame.metrics).join(', ')}`);
-      const judged = judgeStep(rules, watch, value);
-      ({ watch } = judged);
-      const words = `step ${frame.step}: ${loss} has been above ${rules.tolerance} times its best (${watch.best.toPrecision(3)}) for ${rules.patience} steps`;
-      if (judged.verdict === 'give up') throw new NonFiniteLossError(frame.step, `${words}, after ${watch.returns} returns: the run diverges`);
-      if (judged.verdict === 'go back') say(`${words}; back to the last good weights, adversarial weight now ${watch.weight}`);
-      act(judged.verdict, watch);
-      return { ...frame, metrics: { ...frame.metrics, adversarialWeight: watch.weight } };
-    }));
-  }));
+      if (value === undefined) throw new TypeError(`expected a metric ${loss} but received ${Object.keys(frame.metrics).join(', ')}`);
+      const { verdict, watch: after } = judgeStep(rules, before, value);
+      watch = after;
+      const words = `step ${frame.step}: ${loss} has been above ${rules.tolerance} times its best (${after.best.toPrecision(3)}) for ${rules.patience} steps`;
+      if (verdict === 'give up') throw new NonFiniteLossError(frame.step, `${words}, after ${after.returns} returns: the run diverges`);
+      if (verdict === 'go back') say(`${words}; back to the last good weights, adversarial weight now ${after.weight}`);
+      act(verdict, after);
+      return { ...frame, metrics: { ...frame.metrics, adversarialWeight: after.weight } };
+    };
+    return source.pipe(concatMap((frame) => defer(remembered).pipe(map((before) => judge(frame, before)), failAs('undoDivergence', frame))));
+  });
 }

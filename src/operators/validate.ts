@@ -1,9 +1,8 @@
-import { join } from 'node:path';
-import { type OperatorFunction, concatMap, defer, from, of } from 'rxjs';
+import { type ObservableInput, type OperatorFunction, concatMap, defer, map, of } from 'rxjs';
 import type { RunContext, Translate } from '../run/method.ts';
-import { type Scored, checkEvery, isDue, writeOrTell } from '../run/observed.ts';
-import { json } from '../run/runFolder.ts';
-import { type HeldOut, type Validation, scoreBaselines, scoreModel } from '../run/validation.ts';
+import { type Scored, type Scores, checkEvery, isDue } from '../run/observed.ts';
+import type { HeldOut } from '../run/validation.ts';
+import { validator } from '../run/validator.ts';
 import { failAs } from '../streams/failAs.ts';
 import type { Settled } from '../streams/frames.ts';
 
@@ -18,29 +17,21 @@ import type { Settled } from '../streams/frames.ts';
  * @param heldOut pairs to score on
  * @param translate the model, with the weights that are to be scored
  * @param options.every steps between validations @param options.batch images at a time; does not change the scores
+ * @param options.score scores the model after a step; what `validator` makes by default
  * @throws RangeError when `every` or `batch` is not a positive integer
  */
 export function validate<F extends Settled>(
-  run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report'>, heldOut: HeldOut, translate: Translate, { every, batch = 4 }: { every: number; batch?: number },
+  run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report'>, heldOut: HeldOut, translate: Translate,
+  { every, batch = 4, score }: { every: number; batch?: number; score?: (step: number) => ObservableInput<Scores | undefined> },
 ): OperatorFunction<F, F & Scored> {
   checkEvery('validate', every);
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`validate: expected batch to be a positive integer but received ${batch}`);
   return (source) => defer(() => {
-    let baselines: Awaited<ReturnType<typeof scoreBaselines>> | undefined;
-    const score = async (frame: F): Promise<F & Scored> => {
-      const scored = await scoreModel(heldOut, translate, { batch, seed: run.seed });
-      if (scored === undefined) {
-        if (frame.step + 1 === run.steps) run.report.line('there are no held-out pairs: nothing was validated');
-        return { ...frame, scores: undefined };
-      }
-      const { scores, images } = scored;
-      baselines ??= await scoreBaselines(heldOut, batch);
-      const { copySource, meanTarget } = baselines;
-      await writeOrTell(run.report, join(run.folder.path, 'validation.json'), json({ step: frame.step + 1, images, ...scores, ...baselines } satisfies Validation));
-      run.report.line(`step ${frame.step + 1}: PSNR ${scores.psnr.toFixed(2)} dB, SSIM ${scores.ssim.toFixed(4)} on ${images} held-out ${copySource ? 'pairs' : 'images'} (${
-        copySource ? `copy the source: ${copySource.psnr.toFixed(2)} dB, ${copySource.ssim.toFixed(4)}; ` : ''}mean ${copySource ? 'target' : 'image'}: ${meanTarget.psnr.toFixed(2)} dB, ${meanTarget.ssim.toFixed(4)})`);
-      return { ...frame, metrics: { ...frame.metrics, 'val.psnr': scores.psnr, 'val.ssim': scores.ssim }, scores };
-    };
-    return source.pipe(concatMap((frame) => (isDue(frame.step, every, run.steps) ? from(score(frame)).pipe(failAs('validate', frame)) : of({ ...frame, scores: undefined }))));
+    const scoresOf = score ?? validator(run, heldOut, translate, { batch });
+    const scored = (frame: F) => defer(() => scoresOf(frame.step)).pipe(
+      map((scores) => (scores ? { ...frame, metrics: { ...frame.metrics, 'val.psnr': scores.psnr, 'val.ssim': scores.ssim }, scores } : { ...frame, scores })),
+      failAs('validate', frame),
+    );
+    return source.pipe(concatMap((frame) => (isDue(frame.step, every, run.steps) ? scored(frame) : of({ ...frame, scores: undefined }))));
   });
 }

@@ -1,6 +1,7 @@
 /** Keeps a run's checkpoints: when to save, what is best, what may go. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ObservableInput } from 'rxjs';
 import * as E from 'fp-ts/lib/Either.js';
 import { CheckpointError } from '../errors.ts';
 import type { Resource } from '../streams/scoped.ts';
@@ -26,13 +27,13 @@ export type Keeper = Readonly<{
   /** Takes note of a step; says whether it may have to be saved. */
   see: (frame: Savable) => boolean;
   /** Saves the step seen last, when that is due, asked for, or the best so far. @throws CheckpointError */
-  save: () => Promise<void>;
+  save: () => ObservableInput<unknown>;
   /** Asks for a checkpoint: at once when the run stands still after a step that was not saved, else after the next step. @throws CheckpointError */
-  ask: (standing: boolean) => Promise<void>;
+  ask: (standing: boolean) => ObservableInput<unknown>;
   /** Whether the last step was not saved, and nothing was trained since. */
   isUnsaved: () => boolean;
   /** Saves the last step. @throws CheckpointError, unless the run failed already: then it is told */
-  end: (failed: boolean) => Promise<void>;
+  end: (failed: boolean) => ObservableInput<unknown>;
 }>;
 
 /** See `checkpoint`. */

@@ -1,4 +1,5 @@
 /** What `report` counts and writes: speed over the last steps, smoothed loss terms, the two logs. */
+import type { ObservableInput } from 'rxjs';
 import type { CreditGate, GateStats } from '../streams/creditGate.ts';
 import type { Settled } from '../streams/frames.ts';
 import { engineStats } from '../tf.ts';
@@ -28,11 +29,11 @@ export type Reporter = Readonly<{
   /** Counts a step and redraws the progress line. */
   see: (frame: Settled) => void;
   /** Writes the step seen last to both logs. */
-  write: () => Promise<void>;
+  write: () => ObservableInput<unknown>;
   /** Whether the step seen last is in the timing log. */
   isWritten: () => boolean;
   /** Writes the step seen last to the timing log. */
-  close: () => Promise<void>;
+  close: () => ObservableInput<unknown>;
 }>;
 
 /** Steps that the speed is measured over. */

@@ -1,19 +1,19 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { BehaviorSubject, NEVER, Subject, lastValueFrom, map, tap, toArray } from 'rxjs';
+import { BehaviorSubject, EMPTY, NEVER, type Observable, Subject, lastValueFrom, map, tap, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { NonFiniteLossError } from '../../src/errors.ts';
 import { checkpoint } from '../../src/operators/checkpoint.ts';
 import { follow } from '../../src/run/atomic.ts';
 import { type CheckpointState, listCheckpoints } from '../../src/run/checkpoint.ts';
-import type { KeeperOptions, Savable } from '../../src/run/keeper.ts';
+import type { Keeper, KeeperOptions, Savable } from '../../src/run/keeper.ts';
 import { restoreRun } from '../../src/run/restore.ts';
 import type { RunFolder } from '../../src/run/runFolder.ts';
 import type { Settled } from '../../src/streams/frames.ts';
 import * as tf from '../../src/tf.ts';
-import { leakFree } from '../support.ts';
+import { leakFree, marbles } from '../support.ts';
 import { type TinyNets, right, tinyNets, withNets, withRun } from '../run/support.ts';
-import { letsPass, settled } from './plain.ts';
+import { letsPass, settled, waitsForWork } from './plain.ts';
 
 const logged = (frame: Settled, psnr?: number): Savable => ({ ...frame, logged: true, scores: psnr === undefined ? undefined : { psnr, ssim: 0.5 } });
 
@@ -50,6 +50,42 @@ describe('checkpoint', () => {
     // Variables that have changed whenever one looks are never saved.
     const moving = { generator: { get variables() { return { weights: { dataId: {} } as tf.Variable }; } } };
     letsPass(() => (source) => source.pipe(map((frame) => logged(frame)), checkpoint(context({} as RunFolder), moving, { every: 1000 })));
+  });
+
+  describe('while it saves', () => {
+    const options = { every: 1000, keep: 10 };
+    /** A keeper that does the given work. */
+    const keeperOf = ({ save = () => EMPTY, ask = () => EMPTY, end = () => EMPTY, isUnsaved = () => false, isDue = true }: {
+      save?: (step: number) => Observable<never>; ask?: (standing: boolean) => Observable<never>; end?: (failed: boolean) => Observable<never>; isUnsaved?: () => boolean; isDue?: boolean;
+    }) => (): Keeper => {
+      let last = -1;
+      return { see: ({ step }) => { last = step; return isDue; }, save: () => save(last), ask, isUnsaved, end };
+    };
+    const frames = { a: logged(settled(0)), b: logged(settled(1)) };
+    waitsForWork('checkpoint', (save) => checkpoint(context({} as RunFolder), {}, { ...options, keeperOf: keeperOf({ save }) }), { load: (step) => logged(settled(step)), finishes: true });
+
+    it.each([['|', false], ['#', true]] as const)('ends with a source that ended in %s when the last step is saved', (mark, failed) => leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const ends: boolean[] = [];
+      const work = cold<never>('---|');
+      const end = (isFailed: boolean): Observable<never> => { ends.push(isFailed); return work; };
+      const source = cold(`-a-${mark}`, frames);
+      const saving = checkpoint<Savable>(context({} as RunFolder), {}, { ...options, keeperOf: keeperOf({ isDue: false, isUnsaved: () => true, end }) });
+      expectObservable(source.pipe(saving).pipe(map(({ step }) => `${step}`), tap({ error: () => { expect(ends).toEqual([failed]); }, complete: () => { expect(ends).toEqual([failed]); } }))).toBe(`-0----${mark}`);
+      expectSubscriptions(work.subscriptions).toBe('---^--!');
+    }))());
+
+    it('saves between steps when asked, and fails with what cannot be saved', leakFree(marbles(({ cold, hot, expectObservable, expectSubscriptions }) => {
+      const run = { ...context({} as RunFolder), control: { paused: new BehaviorSubject(true), save: hot('---s----------'), sample: NEVER, stop: NEVER } };
+      const asked: boolean[] = [];
+      const work = cold<never>('----|');
+      const source = cold('-a---b-|', frames);
+      const ask = (standing: boolean): Observable<never> => { asked.push(standing); return work; };
+      expectObservable(source.pipe(checkpoint<Savable>(run as never, {}, { ...options, keeperOf: keeperOf({ isDue: false, ask }) }), map(({ step }) => `${step}`), tap({ complete: () => { expect(asked).toEqual([true]); } })))
+        .toBe('-0-----(1|)');
+      expectSubscriptions(work.subscriptions).toBe('---^---!');
+      expectSubscriptions(run.control.save.subscriptions).toBe(['^------!', '^---!']);
+      expectObservable(source.pipe(checkpoint<Savable>(run as never, {}, { ...options, keeperOf: keeperOf({ isDue: false, ask: () => cold('-#') }) }), map(({ step }) => `${step}`))).toBe('-0--#');
+    })));
   });
 
   it('saves on its interval and at the end, and passes every frame on in order', leakFree(withRun((folder) => withNets(tinyNets(), async (nets) => {

@@ -1,4 +1,4 @@
-import { type OperatorFunction, from, map, take } from 'rxjs';
+import { type OperatorFunction, Subject, from, map, take } from 'rxjs';
 import { expect, it } from 'vitest';
 import type { Batch } from '../../src/streams/frames.ts';
 import { OperatorError, release, tensorsOf } from '../../src/streams/mapTensors.ts';
@@ -24,7 +24,7 @@ export const keepsTheContract = <A extends Batch, B extends Batch>(make: () => O
   })));
 
   it.each(['|', '-', '-#'])('passes on the end of %s', (marble) => {
-    marbles(({ cold, expectObservable }) => { expectObservable(cold<Batch>(marble).pipe(loaded, make(), stepOf)).toBe(marble); })();
+    return leakFree(marbles(({ cold, expectObservable }) => { expectObservable(cold<Batch>(marble).pipe(loaded, make(), stepOf)).toBe(marble); }))();
   });
 
   it('fails with its source, and frees what came before', leakFree(marbles(({ cold, expectObservable }) => {
@@ -41,6 +41,16 @@ export const keepsTheContract = <A extends Batch, B extends Batch>(make: () => O
     const seen: number[] = [];
     from(steps()).pipe(loaded, make(), stepOf, take(2)).subscribe((step) => { seen.push(step); });
     expect(seen).toEqual([0, 1]);
+  }));
+
+  it('can be re-entered', leakFree(() => {
+    const seen: number[] = [];
+    const loop = new Subject<Batch>();
+    const subscription = loop.pipe(loaded, make(), stepOf).subscribe((step) => { seen.push(step); if (step < 2) loop.next(batchAt(step + 1)); });
+    loop.next(batchAt(0));
+    expect(seen).toEqual([0, 1, 2]);
+    subscription.unsubscribe();
+    expect(loop.observed).toBe(false);
   }));
 
   it('starts afresh with every subscription', leakFree(() => {

@@ -1,10 +1,13 @@
-import { firstValueFrom, from, lastValueFrom, map, toArray } from 'rxjs';
+import { concat, firstValueFrom, from, lastValueFrom, map, of, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { NonFiniteLossError } from '../../src/errors.ts';
 import { guard } from '../../src/operators/guard.ts';
 import type { RunFolder } from '../../src/run/runFolder.ts';
 import { readLog } from '../../src/run/runLog.ts';
+import type { Settled } from '../../src/streams/frames.ts';
+import { leakFree, marbles } from '../support.ts';
 import { withRun } from '../run/support.ts';
-import { letsPass, settled } from './plain.ts';
+import { type Work, letsPass, settled, waitsForWork } from './plain.ts';
 
 const lines: string[] = [];
 const context = (folder: RunFolder, start = 0) => ({ folder, start, seed: 7, report: { line: (text: string) => { lines.push(text); }, bar: () => {} } });
@@ -18,6 +21,23 @@ describe('guard', () => {
   // With finite updates only, the folder is never touched.
   const idle = context({} as RunFolder);
   letsPass(() => guard(idle));
+
+  describe('while a dropped step is written down', () => {
+    const dropped = (step: number): Settled => settled(step, { 'generator.finite': 0 });
+    const logOf = (work: Work, steps: readonly number[] = []) => ({ steps: () => of(steps), append: ({ step }: { step: number }) => concat(work(step), of(undefined)) });
+    waitsForWork('guard', (work) => guard(idle, { limit: 100, log: logOf(work) }), { load: dropped });
+
+    it('looks at the record once a run, and ends the run when the last of too many is written down', leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const record = cold('-(r|)', { r: [2, 3] });
+      const log = { ...logOf(() => cold<never>('-|')), steps: () => record };
+      const run = context({ dropped: { path: 'dropped.jsonl' } } as RunFolder, 4);
+      const source = cold('a---b---c---d-|', { a: dropped(4), b: settled(5), c: dropped(6), d: dropped(7) });
+      expectObservable(source.pipe(guard(run, { limit: 4, log }), map(({ step }) => `${step}`))).toBe('--4-5----6---7|');
+      expectSubscriptions(record.subscriptions).toBe(['^!', '^!']);
+      const words = 'the update of generator at step 4 was not finite and was dropped; its images: image4; that was 3 steps in a row, see dropped.jsonl';
+      expectObservable(source.pipe(guard(run, { log }))).toBe('--#', {}, new NonFiniteLossError(4, words));
+    })));
+  });
 
   it('writes dropped steps down with their images and goes on', withRun(async (run) => {
     expect(await through(run, [1, 0, 0, 1, 0])).toEqual([0, 1, 2, 3, 4]);

@@ -1,13 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import { concat, from, lastValueFrom, throwError, toArray } from 'rxjs';
+import { EMPTY, type Observable, concat, from, lastValueFrom, map, throwError, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { report } from '../../src/operators/report.ts';
 import type { RunFolder } from '../../src/run/runFolder.ts';
+import type { Reporter } from '../../src/run/reporter.ts';
 import { readLog } from '../../src/run/runLog.ts';
 import type { GateStats } from '../../src/streams/creditGate.ts';
 import type { Settled } from '../../src/streams/frames.ts';
+import { OperatorError } from '../../src/streams/mapTensors.ts';
 import { withRun } from '../run/support.ts';
-import { letsPass, settled } from './plain.ts';
+import { leakFree, marbles } from '../support.ts';
+import { letsPass, settled, waitsForWork } from './plain.ts';
 
 const context = (folder: RunFolder, { start = 0, steps = 100 } = {}) => {
   const bars: string[] = [];
@@ -23,6 +26,30 @@ const range = (from: number, to: number): Settled[] => Array.from({ length: to -
 describe('report', () => {
   // The step it ends with was written by the session before, so that nothing is left to write.
   letsPass(() => report(context({} as RunFolder, { start: 2 }), gateOf(), { every: 50 }));
+
+  describe('while a line is written', () => {
+    const run = context({} as RunFolder);
+    /** Logs that do the given work. */
+    const logsOf = (write: (step: number) => Observable<never>, close: () => Observable<never> = () => EMPTY, isWritten = true) => (): Reporter => {
+      let last = -1;
+      return { see: ({ step }) => { last = step; }, write: () => write(last), isWritten: () => isWritten, close };
+    };
+    waitsForWork('report', (work) => report(run, gateOf(), { every: 1, logs: logsOf(work) }));
+
+    it('ends when the last of the timing is written, and fails with it', leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const [close, broken] = [cold<never>('--|'), cold<never>('--#')];
+      const source = (): Observable<Settled> => cold('-a-|', { a: settled(0) });
+      const through = (end: Observable<never>) => source().pipe(report(run, gateOf(), { every: 50, logs: logsOf(() => EMPTY, () => end, false) }), map(({ step, logged }) => `${step} ${logged}`));
+      expectObservable(through(close)).toBe('-a---|', { a: '0 false' });
+      expectSubscriptions(close.subscriptions).toBe('---^-!');
+      expectObservable(through(broken)).toBe('-a---#', { a: '0 false' });
+    })));
+
+    it('names itself when it cannot count a step', leakFree(marbles(({ cold, expectObservable }) => {
+      const logs = (): Reporter => ({ ...logsOf(() => EMPTY)(), see: () => { throw new TypeError('no metrics'); } });
+      expectObservable(cold('-a-|', { a: settled(0) }).pipe(report(run, gateOf(), { every: 50, logs }))).toBe('-#', {}, new OperatorError('report', settled(0), new TypeError('no metrics')));
+    })));
+  });
 
   it('redraws its line at every step, and writes on its interval and at the end', withRun(async (folder) => {
     const run = context(folder, { steps: 5 });

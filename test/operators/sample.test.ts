@@ -10,7 +10,7 @@ import * as tf from '../../src/tf.ts';
 import { leakFree } from '../support.ts';
 import { madeUp } from '../run/heldOut.ts';
 import { withRun } from '../run/support.ts';
-import { letsPass, settled } from './plain.ts';
+import { letsPass, settled, waitsForWork } from './plain.ts';
 
 const context = (folder: RunFolder, steps = 100) => {
   const lines: string[] = [];
@@ -21,6 +21,7 @@ const model: Translate = (source) => tf.mul(source, 0.8);
 
 describe('sample', () => {
   letsPass(() => sample(context({} as RunFolder), madeUp(2), model, { every: 50 }));
+  describe('while a strip is drawn', () => { waitsForWork('sample', (draw) => sample(context({} as RunFolder), madeUp(0), model, { every: 1, draw })); });
 
   it('draws strips on its interval and at the end, named by completed steps', leakFree(withRun(async (folder) => {
     const run = context(folder, 5);

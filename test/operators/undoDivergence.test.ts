@@ -1,11 +1,13 @@
-import { type Observable, from, lastValueFrom, map, tap, toArray } from 'rxjs';
-import { describe, expect, it } from 'vitest';
+import { type Observable, from, lastValueFrom, map, of, tap, toArray } from 'rxjs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NonFiniteLossError } from '../../src/errors.ts';
 import { undoDivergence, divergenceControl } from '../../src/operators/undoDivergence.ts';
+import { creditGate } from '../../src/streams/creditGate.ts';
 import type { Settled } from '../../src/streams/frames.ts';
-import { free } from '../../src/streams/scoped.ts';
+import { OperatorError } from '../../src/streams/mapTensors.ts';
 import * as tf from '../../src/tf.ts';
-import { batchAt, leakFree } from '../support.ts';
+import { batchAt, leakFree, marbles } from '../support.ts';
+import { letsPass, settled } from './plain.ts';
 
 const rules = { loss: 'net.l2', smoothing: 0, tolerance: 2, patience: 2, warmUp: 1, every: 2, most: 1 };
 const made = () => {
@@ -15,13 +17,48 @@ const made = () => {
 };
 type Made = ReturnType<typeof made>;
 const discard = ({ net, control }: Made): void => { tf.dispose(Object.values({ ...net.variables, ...control.variables }) as tf.Tensor[]); };
-/** A run whose weights are the number of the step. */
-const run = ({ net, control }: Made, losses: readonly number[], { start = 0, say = (() => {}) as (line: string) => void } = {}): Observable<Settled> => from(losses.map((loss, i) => ({ ...batchAt(start + i), metrics: { 'net.l2': loss } }))).pipe(
-  tap(({ step }) => { tf.tidy(() => { net.variables.weights.assign(tf.tensor1d([step])); net.variables.slot.assign(tf.tensor1d([-step])); }); }),
-  undoDivergence(control, { ...rules, say }));
+/** A run whose weights are the number of the step, one step at a time as a gate lets them through. */
+const run = ({ net, control }: Made, losses: readonly number[], { start = 0, say = (() => {}) as (line: string) => void } = {}): Observable<Settled> => {
+  const gate = creditGate(1);
+  return gate.pull(losses.map((loss, i) => ({ ...batchAt(start + i), metrics: { 'net.l2': loss } }))).pipe(
+    gate.inTurn(),
+    tap(({ step }) => { tf.tidy(() => { net.variables.weights.assign(tf.tensor1d([step])); net.variables.slot.assign(tf.tensor1d([-step])); }); }),
+    undoDivergence(control, { ...rules, say }),
+    gate.settle());
+};
 const valuesOf = async ({ net }: Made): Promise<number[]> => [...await net.variables.weights.data(), ...await net.variables.slot.data()];
 
 describe('undoDivergence', () => {
+  describe('as an operator', () => {
+    let one: Made;
+    beforeAll(() => { one = made(); });
+    afterAll(() => { discard(one); });
+    const fresh = [0, Infinity, 0, 0, 0, 1];
+    const options = { ...rules, loss: 'generator.loss' };
+    letsPass(() => undoDivergence(one.control, { ...options, read: () => of(fresh) }));
+
+    it('asks once what was remembered, with the first frame, and waits for it', leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const memory = cold('--(m|)', { m: fresh });
+      const source = cold('-ab-----c-|', { a: settled(0), b: settled(1), c: settled(2) });
+      expectObservable(source.pipe(undoDivergence(one.control, { ...options, read: () => memory }), map(({ step }) => `${step}`))).toBe('---(01)-2-|');
+      expectSubscriptions(memory.subscriptions).toBe('-^-!');
+    })));
+
+    it('names itself, the step and the images when it cannot read, or finds no loss', leakFree(marbles(({ cold, expectObservable }) => {
+      const source = (): Observable<Settled> => cold('-a-|', { a: settled(4) });
+      expectObservable(source().pipe(undoDivergence(one.control, { ...options, read: () => cold('-#', {}, new Error('gone')) }))).toBe('--#', {}, new OperatorError('undoDivergence', settled(4), new Error('gone')));
+      expectObservable(source().pipe(undoDivergence(one.control, { ...options, loss: 'net.l2', read: () => of(fresh) })))
+        .toBe('-#', {}, new OperatorError('undoDivergence', settled(4), new TypeError('expected a metric net.l2 but received generator.loss, generator.gradNorm, generator.finite')));
+    })));
+
+    it('drops what it reads on early unsubscription', leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
+      const [source, memory] = [cold('-a---|', { a: settled(0) }), cold<number[]>('-----')];
+      expectObservable(source.pipe(undoDivergence(one.control, { ...options, read: () => memory })), '^--!').toBe('---');
+      expectSubscriptions(source.subscriptions).toBe('^--!');
+      expectSubscriptions(memory.subscriptions).toBe('-^-!');
+    })));
+  });
+
   it('puts the nets back to the last good step and lowers the weight, saying so', leakFree(async () => {
     const one = made();
     const said: string[] = [];
@@ -61,7 +98,7 @@ describe('undoDivergence', () => {
     subscription.unsubscribe();
     await new Promise((resolve) => { setTimeout(resolve, 20); });
     expect(count).toBe(0);
-    await expect(lastValueFrom(from([{ ...batchAt(0), metrics: { other: 1 } }]).pipe(undoDivergence(one.control, rules)))).rejects.toThrow('undoDivergence: expected a metric net.l2 but received other');
+    await expect(lastValueFrom(from([{ ...batchAt(0), metrics: { other: 1 } }]).pipe(undoDivergence(one.control, rules)))).rejects.toThrow('undoDivergence failed at step 0 on [image0]: expected a metric net.l2 but received other');
     expect(() => undoDivergence(one.control, { ...rules, every: 0 })).toThrow('divergence: expected every to be at least 1 but received 0');
     discard(one);
   }));

@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { from, lastValueFrom, toArray } from 'rxjs';
+import { concat, from, lastValueFrom, of, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { validate } from '../../src/operators/validate.ts';
 import type { Translate } from '../../src/run/method.ts';
 import type { RunFolder } from '../../src/run/runFolder.ts';
 import type { Validation } from '../../src/run/validation.ts';
 import * as tf from '../../src/tf.ts';
-import { leakFree } from '../support.ts';
+import { leakFree, marbles } from '../support.ts';
 import { madeUp } from '../run/heldOut.ts';
 import { withRun } from '../run/support.ts';
-import { letsPass, settled } from './plain.ts';
+import { letsPass, settled, waitsForWork } from './plain.ts';
 
 const context = (folder: RunFolder, steps = 100) => {
   const lines: string[] = [];
@@ -20,6 +20,18 @@ const half: Translate = (source) => tf.mul(source, 0.5);
 
 describe('validate', () => {
   letsPass(() => validate(context({} as RunFolder), madeUp(2), half, { every: 50 }));
+
+  describe('while the model is scored', () => {
+    const scores = { psnr: 20, ssim: 0.5 };
+    waitsForWork('validate', (work) => validate(context({} as RunFolder), madeUp(0), half, { every: 1, score: (step) => concat(work(step), of(scores)) }));
+
+    it('lets steps pass that are not due, and adds the scores to those that are', leakFree(marbles(({ cold, expectObservable }) => {
+      const source = cold('-a-b---c-|', { a: settled(0), b: settled(1), c: settled(2) });
+      const validated = { ...settled(1), metrics: { ...settled(1).metrics, 'val.psnr': 20, 'val.ssim': 0.5 }, scores };
+      expectObservable(source.pipe(validate(context({} as RunFolder), madeUp(0), half, { every: 2, score: () => cold('--(s|)', { s: scores }) })))
+        .toBe('-a---b-c-|', { a: { ...settled(0), scores: undefined }, b: validated, c: { ...settled(2), scores: undefined } });
+    })));
+  });
 
   it('scores on its interval and at the end, beside baselines computed once', leakFree(withRun(async (folder) => {
     const [run, heldOut] = [context(folder, 5), madeUp(3)];

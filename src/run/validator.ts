@@ -1,0 +1,29 @@
+/** What `validate` does when it is due: scores the model, writes `validation.json`, and says how it went. */
+import { join } from 'node:path';
+import type { RunContext, Translate } from './method.ts';
+import { type Scores, writeOrTell } from './observed.ts';
+import { json } from './runFolder.ts';
+import { type HeldOut, type Validation, scoreBaselines, scoreModel } from './validation.ts';
+
+/**
+ * Makes a function that scores the model after a step. Baselines are computed once, the first time.
+ * @param options.batch images at a time
+ * @returns given the step, its scores; undefined when there are no held-out pairs, which is told at the last step
+ */
+export const validator = (run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report'>, heldOut: HeldOut, translate: Translate, { batch }: { batch: number }): ((step: number) => Promise<Scores | undefined>) => {
+  let baselines: Awaited<ReturnType<typeof scoreBaselines>> | undefined;
+  return async (step) => {
+    const scored = await scoreModel(heldOut, translate, { batch, seed: run.seed });
+    if (scored === undefined) {
+      if (step + 1 === run.steps) run.report.line('there are no held-out pairs: nothing was validated');
+      return undefined;
+    }
+    const { scores, images } = scored;
+    baselines ??= await scoreBaselines(heldOut, batch);
+    const { copySource, meanTarget } = baselines;
+    await writeOrTell(run.report, join(run.folder.path, 'validation.json'), json({ step: step + 1, images, ...scores, ...baselines } satisfies Validation));
+    run.report.line(`step ${step + 1}: PSNR ${scores.psnr.toFixed(2)} dB, SSIM ${scores.ssim.toFixed(4)} on ${images} held-out ${copySource ? 'pairs' : 'images'} (${
+      copySource ? `copy the source: ${copySource.psnr.toFixed(2)} dB, ${copySource.ssim.toFixed(4)}; ` : ''}mean ${copySource ? 'target' : 'image'}: ${meanTarget.psnr.toFixed(2)} dB, ${meanTarget.ssim.toFixed(4)})`);
+    return scores;
+  };
+};
