@@ -6,6 +6,8 @@
  */
 import * as tf from '../tf.ts';
 import { type Key, fold, normal, uniform } from '../random.ts';
+import type { Course } from '../schedules/course.ts';
+import type { CriticAugment } from './augmentedCritic.ts';
 
 type Image = tf.Tensor4D;
 
@@ -24,6 +26,10 @@ export const adaSets = {
   bgc: { ...none, ...geometric, ...colours },
   r3gan: { ...none, ...geometric, brightness: 0.5, contrast: 0.5, lumaFlip: 0.5, hue: 0.5, saturation: 0.5, cutout: 1 },
 } as const satisfies Readonly<Record<string, AdaMultipliers>>;
+
+/** For critics, at a probability that is a function of the step; undefined, where nothing is to happen at all, leaves it out of the graph. */
+export const adaOver = (multipliers: AdaMultipliers, p: Course | undefined): CriticAugment | undefined =>
+  p && ((images, key, step) => adaAugment(images, multipliers, tf.scalar(p(step)), key));
 
 /** What an augmentation needs of its surroundings. */
 type Draws = Readonly<{ batch: number; p: tf.Scalar; key: Key }>;

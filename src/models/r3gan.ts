@@ -39,7 +39,8 @@ export const activationGain = Math.sqrt(2 / (1 + 0.2 ** 2));
 /** N(0, gain^2 / fan in). */
 const scaled = (gain: number): Init => (key, shape) => gaussian(gain / Math.sqrt(fanIn(shape)))(key, shape);
 
-const convolution = (scope: Scope, from: number, to: number, { kernel = 1, groups = 1, init = scaled(1) }: { kernel?: number; groups?: number; init?: Init } = {}): Layer<[Image], Image> => {
+/** A convolution without bias, stride 1. */
+export const convolution = (scope: Scope, from: number, to: number, { kernel = 1, groups = 1, init = scaled(1) }: { kernel?: number; groups?: number; init?: Init } = {}): Layer<[Image], Image> => {
   const weight = scope.at('Layer').param('weight', [to, from / groups, kernel, kernel], init);
   return scope.tapped((params, x) => (kernel === 1 && groups === 1
     ? tf.reshape(tf.matMul(tf.reshape(x, [-1, from]), tf.reshape(param(params, weight), [to, from]) as tf.Tensor2D, false, true), [...x.shape.slice(0, 3), to] as Image['shape'])
@@ -51,7 +52,8 @@ const biasedActivation = (scope: Scope, channels: number): Layer<[Image], Image>
   return (params, x) => leakyRelu(tf.add(x, param(params, bias)));
 };
 
-const residualBlock = (scope: Scope, width: number, cardinality: number, { expansion, kernel }: R3ganConfig, depth: number): Layer<[Image], Image> => {
+/** x + contract(act(mix(act(expand(x))))): nothing at first, since the last convolution starts at zero. @param depth residual blocks of the whole network */
+export const residualBlock = (scope: Scope, width: number, cardinality: number, { expansion, kernel }: R3ganConfig, depth: number): Layer<[Image], Image> => {
   const wide = width * expansion;
   const init = scaled(activationGain * depth ** (-1 / 4));
   const expand = convolution(scope.at('LinearLayer1'), width, wide, { init });
@@ -68,13 +70,13 @@ const resampler = (scope: Scope, filter: readonly number[]): readonly [taps: num
   return [taps, Math.floor(filter.length / 2)];
 };
 
-const upsample = (scope: Scope, from: number, to: number, filter: readonly number[]): Layer<[Image], Image> => {
+export const upsample = (scope: Scope, from: number, to: number, filter: readonly number[]): Layer<[Image], Image> => {
   const [taps, radius] = resampler(scope, filter);
   const change = from === to ? undefined : convolution(scope.at('LinearLayer'), from, to);
   return scope.tapped((params, x) => upsampleLowPass(change ? change(params, x) : x, taps, radius));
 };
 
-const downsample = (scope: Scope, from: number, to: number, filter: readonly number[]): Layer<[Image], Image> => {
+export const downsample = (scope: Scope, from: number, to: number, filter: readonly number[]): Layer<[Image], Image> => {
   const [taps, radius] = resampler(scope, filter);
   const change = from === to ? undefined : convolution(scope.at('LinearLayer'), from, to);
   return scope.tapped((params, x) => {
@@ -101,7 +103,8 @@ const discriminativeBasis = (scope: Scope, from: number, to: number): Layer<[Ima
   });
 };
 
-const checked = (name: string, options: Partial<R3ganConfig> & Pick<R3ganConfig, 'widths' | 'cardinalities' | 'blocks'>): R3ganConfig => {
+/** Fills in what was left out. @throws RangeError when the lists differ in length or a cardinality does not divide its channels */
+export const checked = (name: string, options: Partial<R3ganConfig> & Pick<R3ganConfig, 'widths' | 'cardinalities' | 'blocks'>): R3ganConfig => {
   const config = { ...defaults, ...options };
   const { widths, cardinalities, blocks, expansion } = config;
   if (widths.length === 0 || cardinalities.length !== widths.length || blocks.length !== widths.length) {
@@ -113,7 +116,7 @@ const checked = (name: string, options: Partial<R3ganConfig> & Pick<R3ganConfig,
   return config;
 };
 
-type Sizes = Pick<R3ganConfig, 'widths' | 'cardinalities' | 'blocks'>;
+export type Sizes = Pick<R3ganConfig, 'widths' | 'cardinalities' | 'blocks'>;
 
 /**
  * Builds the generator: `(noise, condition?) -> image`.

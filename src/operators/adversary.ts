@@ -4,6 +4,7 @@ import type { AdversarialLoss, FakeLogits, RealLogits } from '../losses/adversar
 import { type Penalties, checkPenalties, judgedWithPenalties } from '../losses/criticPenalties.ts';
 import { lecam } from '../losses/penalties.ts';
 import type { Anchors } from '../models/anchors.ts';
+import { type CriticAugment, augmentedCritic } from '../models/augmentedCritic.ts';
 import type { Net } from '../models/net.ts';
 import { trainStep } from '../optim/trainStep.ts';
 import { type Key, fold } from '../random.ts';
@@ -22,7 +23,7 @@ export type AdversaryOptions = Readonly<{
   weight?: number;
   penalties?: Penalties;
   /** Augments what the critic sees; a condition of rank 4 goes with its image, before it on the channel axis. */
-  augment?: (images: Image, key: Key) => Image;
+  augment?: CriticAugment | undefined;
   /** LeCam regularisation towards running means, which `trackLogits` moves. */
   lecam?: Readonly<{ anchors: Anchors; weight: number; oneSided?: boolean }>;
   /** Bound on the global gradient norm. */
@@ -51,11 +52,7 @@ OperatorFunction<F, F & RealLogits & FakeLogits & Measured> {
     const at = fold(key, 'adversary', frame.step);
     const { real, fake, realCondition, fakeCondition } = read(frame);
     const { found, ...next } = trainStep(critic, frame, (apply) => {
-      const judge = (condition: C | undefined, name: string) => (image: Image): tf.Tensor => {
-        if (!augment || condition?.rank !== 4) return apply(augment ? augment(image, fold(at, name)) : image, condition);
-        const [beside, candidate] = tf.split(augment(tf.concat([condition as unknown as Image, image], 3), fold(at, name)), [condition.shape[3] as number, image.shape[3]], 3);
-        return apply(candidate as Image, beside as unknown as C);
-      };
+      const judge = (condition: C | undefined, name: string) => augmentedCritic<C>(apply, { condition, augment, key: fold(at, name), step: frame.step });
       const { realLogits, fakeLogits, terms } = judgedWithPenalties({ onReal: judge(realCondition, 'real'), onFake: judge(fakeCondition, 'fake'), real, fake }, penalties, frame.step, fold(at, 'penalty'));
       return { realLogits, fakeLogits, found: terms };
     }, ({ realLogits, fakeLogits, found }) => {

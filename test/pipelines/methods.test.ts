@@ -8,6 +8,7 @@ import { ddpm } from '../../pipelines/ddpm.ts';
 import { flow } from '../../pipelines/flow.ts';
 import { i2sb } from '../../pipelines/i2sb.ts';
 import { lbm } from '../../pipelines/lbm.ts';
+import { r3gan } from '../../pipelines/r3gan.ts';
 import { regression } from '../../pipelines/regression.ts';
 import { residual } from '../../pipelines/residual.ts';
 import { turbo } from '../../pipelines/turbo.ts';
@@ -38,6 +39,7 @@ afterAll(async () => { await rm(folder, { recursive: true, force: true }); });
 
 type AnyMethod = Method<BaseConfig & never, Readonly<Record<string, Resource>>>;
 const small = ['--set', 'network.base=8', '--set', 'network.multipliers=[1,2]'];
+const smallGame = ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'].flatMap((setting) => ['--set', setting]);
 const cases: readonly (readonly [string, unknown, string, readonly string[]])[] = [
   ['turbo', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8']],
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
@@ -51,6 +53,8 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['flow with Min-SNR and DREAM', flow, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1']],
   ['lbm', lbm, 'denoiser.loss', small],
   ['i2sb', i2sb, 'denoiser.loss', [...small, '--set', 'data.batch=8']],
+  ['r3gan', r3gan, 'generator.l1', [...smallGame, '--set', 'final.augment=0']],
+  ['r3gan from noise', r3gan, 'critic.adversarial', [...smallGame, '--set', 'game.from=noise']],
   ['residual (ResShift)', residual, 'denoiser.loss', small],
   ['residual (RDDM)', residual, 'denoiser.loss', [...small, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
 ];

@@ -11,8 +11,13 @@ describe('cosineCourse', () => {
     expect(cosineCourse({ from: 0.9, to: 0.99, over: 0 })(0)).toBe(0.99);
   });
 
+  it('rises first where it is to', () => {
+    const lr = cosineCourse({ from: 4, to: 2, over: 10, warmUp: 2 });
+    expect([0, 1, 2, 6, 10].map(lr)).toEqual([0, 2, 4, 3, 2]);
+  });
+
   it('refuses what is no number', () => {
     expect(() => cosineCourse({ from: NaN, to: 1, over: 1 })).toThrow('cosineCourse: expected from to be a finite number but received NaN');
-    expect(() => cosineCourse({ from: 0, to: 1, over: -1 })).toThrow('cosineCourse: expected over to be at least 0 but received -1');
+    expect(() => cosineCourse({ from: 0, to: 1, over: -1 })).toThrow('cosineCourse: expected over and warmUp to be at least 0 but received -1 and 0');
   });
 });
