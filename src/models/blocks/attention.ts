@@ -46,7 +46,8 @@ Layer<[x: tf.Tensor3D, context?: tf.Tensor3D | undefined, scoreBias?: tf.Tensor 
   });
 };
 
-const attendBiased = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, bias: tf.Tensor | undefined): tf.Tensor => {
+/** `attend` with something added to the scores. */
+export const attendBiased = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, bias: tf.Tensor | undefined): tf.Tensor => {
   if (bias === undefined) return attend(q, k, v);
   const scale = 1 / Math.sqrt(q.shape[3] as number);
   return tf.matMul(tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), scale), bias)), v);

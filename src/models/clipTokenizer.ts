@@ -1,0 +1,95 @@
+/**
+ * CLIP's tokenizer: byte pairs of lower-case text.
+ * @source Sennrich et al. 2016, arXiv 1508.07909, algorithm 1; Radford et al. 2021, arXiv 2103.00020, sec. 2.4; files as transformers' `CLIPTokenizer` has them
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as E from 'fp-ts/lib/Either.js';
+import * as TE from 'fp-ts/lib/TaskEither.js';
+import { z } from 'zod';
+import { ConfigError } from '../errors.ts';
+
+/** A caption as ids: the start, its tokens, the end, and padding up to the length; a longer one is cut. */
+export type Tokenizer = Readonly<{ length: number; encode: (text: string) => Int32Array }>;
+
+const start = '<|startoftext|>';
+const end = '<|endoftext|>';
+/** Marks the last symbol of a word. */
+const wordEnd = '</w>';
+
+/** Words, single digits, runs of other signs, and what English writes after an apostrophe. */
+const words = /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
+
+/** Every byte as a character that can be seen: itself where it can, else one from 256 on. */
+const visible: readonly string[] = (() => {
+  const seen = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
+  let next = 256;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(seen(byte) ? byte : next++));
+})();
+
+/** Joins the pair of neighbours that comes first among the merges, wherever it stands, until none is left. */
+const merged = (word: string, ranks: ReadonlyMap<string, number>): readonly string[] => {
+  let symbols = [...new TextEncoder().encode(word)].map((byte) => visible[byte] as string);
+  symbols.push(`${symbols.pop() as string}${wordEnd}`);
+  for (;;) {
+    let best: { pair: string; rank: number } | undefined;
+    for (let i = 0; i + 1 < symbols.length; i++) {
+      const pair = `${symbols[i] as string} ${symbols[i + 1] as string}`;
+      const rank = ranks.get(pair);
+      if (rank !== undefined && (best === undefined || rank < best.rank)) best = { pair, rank };
+    }
+    if (best === undefined) return symbols;
+    const joined: string[] = [];
+    for (let i = 0; i < symbols.length; i++) {
+      if (i + 1 < symbols.length && `${symbols[i] as string} ${symbols[i + 1] as string}` === best.pair) joined.push(`${symbols[i] as string}${symbols[++i] as string}`);
+      else joined.push(symbols[i] as string);
+    }
+    symbols = joined;
+  }
+};
+
+/**
+ * Makes the tokenizer.
+ * @param options.vocab ids by symbol @param options.merges pairs such as `t h`, in the order in which they are joined
+ * @param options.length ids of every caption; 77 for all of CLIP's relatives @param options.pad what fills up short ones: the end token, or `!` in SD 2 and SD-Turbo
+ * @throws ConfigError when the vocabulary lacks the start, the end or the padding
+ */
+export const clipTokenizer = ({ vocab, merges, length = 77, pad = end }: { vocab: Readonly<Record<string, number>>; merges: readonly string[]; length?: number; pad?: string }): Tokenizer => {
+  const idOf = (symbol: string): number => {
+    const id = Object.hasOwn(vocab, symbol) ? vocab[symbol] : undefined;
+    if (id === undefined) throw new ConfigError('vocab', `clipTokenizer: expected the vocabulary to have ${symbol} but it has not`);
+    return id;
+  };
+  const ranks = new Map(merges.map((pair, rank) => [pair, rank]));
+  const [first, last, filling] = [idOf(start), idOf(end), idOf(pad)];
+  const encode = (text: string): Int32Array => {
+    const found = text.normalize('NFC').toLowerCase().match(words) ?? [];
+    const ids = found.flatMap((word) => (word === start || word === end ? [idOf(word)] : merged(word, ranks).map((symbol) => (Object.hasOwn(vocab, symbol) ? vocab[symbol] as number : last))));
+    return Int32Array.from({ length }, (_, i) => [first, ...ids.slice(0, length - 2), last][i] ?? filling);
+  };
+  return { length, encode };
+};
+
+const vocabSchema = z.record(z.string(), z.int().min(0));
+/** The padding is a bare name, or a record of it and how it is stripped. */
+const settingsSchema = z.object({ model_max_length: z.number().default(77), pad_token: z.union([z.string(), z.object({ content: z.string() })]).default(end) });
+
+const read = (path: string): TE.TaskEither<ConfigError, string> => TE.tryCatch(() => readFile(path, 'utf8'), (cause) =>
+  new ConfigError(path, `${path}: expected a file of CLIP's tokenizer but ${(cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'found nothing' : (cause as Error).message}`, cause));
+
+const readAs = <S extends z.ZodType>(path: string, schema: S): TE.TaskEither<ConfigError, z.output<S>> => TE.chain((text: string) => TE.fromEither(E.tryCatch(
+  () => schema.parse(JSON.parse(text)), (cause) => new ConfigError(path, `${path}: expected a file of CLIP's tokenizer but ${cause instanceof z.ZodError ? cause.issues[0]?.message : (cause as Error).message}`, cause),
+)))(read(path));
+
+/** Reads a tokenizer folder: `vocab.json`, `merges.txt` and `tokenizer_config.json`. */
+export const openTokenizer = (folder: string): TE.TaskEither<ConfigError, Tokenizer> => async () => {
+  const vocab = await readAs(join(folder, 'vocab.json'), vocabSchema)();
+  if (E.isLeft(vocab)) return vocab;
+  const text = await read(join(folder, 'merges.txt'))();
+  if (E.isLeft(text)) return text;
+  const settings = await readAs(join(folder, 'tokenizer_config.json'), settingsSchema)();
+  if (E.isLeft(settings)) return settings;
+  const merges = text.right.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#version'));
+  const { model_max_length: length, pad_token: pad } = settings.right;
+  return E.tryCatch(() => clipTokenizer({ vocab: vocab.right, merges, length: Math.min(length, 77), pad: typeof pad === 'string' ? pad : pad.content }), (cause) => cause as ConfigError);
+};
