@@ -8,9 +8,7 @@ import { gaussian } from '../../src/models/init.ts';
 import { type Net, makeNet } from '../../src/models/net.ts';
 import { buildNetwork, param } from '../../src/models/network.ts';
 import { patchCritic } from '../../src/models/patchCritic.ts';
-import { adaptAugment, augmentControl } from '../../src/operators/adaptAugment.ts';
 import { adversary } from '../../src/operators/adversary.ts';
-import { trackLogits } from '../../src/operators/trackLogits.ts';
 import { adam } from '../../src/optim/adam.ts';
 import { sgd } from '../../src/optim/sgd.ts';
 import { seeded } from '../../src/random.ts';
@@ -110,54 +108,5 @@ describe('adversary', () => {
     const [first, again, other] = [await at(1), await at(1), await at(2)];
     expect(first).toEqual(again);
     first.forEach((x, i) => { expect(x).not.toBe(other[i]); });
-  }));
-});
-
-describe('trackLogits', () => {
-  const logits = (batch: Batch) => ({ ...batch, realLogits: tf.tensor1d([1, 3]) as tf.Tensor, fakeLogits: tf.fill([2, 2], -1) as tf.Tensor });
-  describe('as an operator', () => {
-    let anchors: ReturnType<typeof logitAnchors>;
-    beforeAll(() => { anchors = logitAnchors(); });
-    afterAll(() => { free({ anchors }); });
-    keepsTheContract(() => trackLogits<ReturnType<typeof logits>>(anchors), logits, { readsTensors: false });
-  });
-
-  it('keeps running means', leakFree(async () => {
-    const anchors = logitAnchors();
-    await lastValueFrom(from([0, 1].map((step) => batchAt(step))).pipe(map(logits), trackLogits(anchors, { decay: 0.75 }), map(release), toArray()));
-    expect([...await anchors.variables.real.data(), ...await anchors.variables.fake.data()]).toEqual([0.75 * 0.5 + 0.5, -(0.75 * 0.25 + 0.25)]);
-    expect(() => trackLogits(anchors, { decay: 1 })).toThrow('trackLogits: expected decay to be in [0, 1) but received 1');
-    free({ anchors });
-  }));
-});
-
-describe('adaptAugment', () => {
-  const logits = (values: number[]) => (batch: Batch) => ({ ...batch, realLogits: tf.tensor1d(values) as tf.Tensor });
-  describe('as an operator', () => {
-    let control: ReturnType<typeof augmentControl>;
-    beforeAll(() => { control = augmentControl(); });
-    afterAll(() => { free({ control }); });
-    keepsTheContract(() => adaptAugment<ReturnType<ReturnType<typeof logits>>>(control), logits([1, -1]), { readsTensors: false });
-  });
-
-  const path = async (values: number[], count: number, p = 0): Promise<number[]> => {
-    const control = augmentControl(p);
-    const seen = await lastValueFrom(from(Array.from({ length: count }, (_, step) => batchAt(step, ['a', 'b']))).pipe(map(logits(values)), adaptAugment(control, { images: 80, interval: 2, most: 0.1 }),
-      concatMap(async (frame) => { const [value] = await frame.metrics['augment.p']!.data(); release(frame); return value as number; }), toArray()));
-    free({ control });
-    return seen;
-  };
-
-  it('raises p while the critic is sure of real images, up to its bound, and lowers it elsewhere', leakFree(async () => {
-    (await path([3, 1, 2, 0.5], 6)).forEach((p, i) => { expect(p).toBeCloseTo([0, 0.05, 0.05, 0.1, 0.1, 0.1][i]!, 6); });
-    // Half of them positive: a mean sign of 0.
-    (await path([3, -1], 5, 0.07)).forEach((p, i) => { expect(p).toBeCloseTo([0.07, 0.02, 0.02, 0, 0][i]!, 6); });
-  }));
-
-  it('says what is wrong with its options', leakFree(() => {
-    const control = augmentControl();
-    expect(() => adaptAugment(control, { interval: 0 })).toThrow(RangeError);
-    expect(() => adaptAugment(control, { images: -1 })).toThrow('adaptAugment: expected positive images and most in (0, 1] but received -1 and 1');
-    free({ control });
   }));
 });

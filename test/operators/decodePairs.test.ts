@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { EMPTY, NEVER, type Observable, from, lastValueFrom, map, of, take, throwError, timer, toArray } from 'rxjs';
+import { EMPTY, NEVER, type Observable, Subject, from, lastValueFrom, map, of, take, tap, throwError, timer, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
 import { drawPlan, restPlan } from '../../src/data/augmentations/augmentation.ts';
@@ -23,10 +23,13 @@ const pair = (id: string): PairFile => {
 };
 const named = (batch: Batch): Named => ({ ...batch, pairs: batch.ids.map(pair), spares: [] });
 const frames = { a: named(batchAt(0)), b: named(batchAt(1)), c: named(batchAt(2)) };
+const spent = { disk: 0, decode: 0, augment: 0 };
 /** What decoders of these tests make of a job: one value, that says whose it is. */
-const pixelsOf = ({ jobs }: DecodeRequest): PairPixels[] => jobs.map(({ pair: { id } }) => ({ id, source: Float32Array.of(1, 2, 3), target: Float32Array.of(4, 5, 6), broken: [] }));
+const pixelsOf = ({ jobs }: DecodeRequest): PairPixels[] => jobs.map(({ pair: { id } }) => ({ id, source: Float32Array.of(1, 2, 3), target: Float32Array.of(4, 5, 6), broken: [], spent }));
 const byTimer = (wait: Readonly<Record<string, number>>) => (request: DecodeRequest): Observable<PairPixels[]> => timer(wait[request.jobs[0]?.pair.id ?? ''] ?? 1).pipe(map(() => pixelsOf(request)));
-const operator = (decoder: (request: DecodeRequest) => Observable<readonly PairPixels[]>, more = {}) => decodePairs<Named>({ size: 1, decoder, ...more });
+/** In place of threads. */
+const by = (decode: (request: DecodeRequest) => Observable<readonly PairPixels[]>, close = () => {}) => ({ open: () => ({ decode, close }) });
+const operator = (decoder: (request: DecodeRequest) => Observable<readonly PairPixels[]>, more = {}) => decodePairs<Named>({ size: 1, ...by(decoder), ...more });
 const stepOf = map(({ step }: Batch) => step);
 
 describe('decodePairs', () => {
@@ -65,33 +68,46 @@ describe('decodePairs', () => {
     }
   });
 
-  it('is cut by take over a synchronous endless source, and starts afresh with every subscription', () => {
-    const stream = from(steps()).pipe(map(named), operator((request) => of(pixelsOf(request))), stepOf, take(2));
+  it('is cut by take over a synchronous endless source, and starts afresh with every subscription; its threads end with it', () => {
+    let open = 0;
+    const threads = () => { open++; return { decode: (request: DecodeRequest) => of(pixelsOf(request)), close: () => { open--; } }; };
+    const stream = from(steps()).pipe(map(named), decodePairs({ size: 1, open: threads }), tap(() => { expect(open).toBe(1); }), stepOf, take(2));
     const seen: number[] = [];
     stream.subscribe((step) => { seen.push(step); });
     stream.subscribe((step) => { seen.push(step); });
     expect(seen).toEqual([0, 1, 0, 1]);
+    expect(open).toBe(0);
+  });
+
+  it('can be re-entered', () => {
+    const seen: number[] = [];
+    const loop = new Subject<Batch>();
+    const subscription = loop.pipe(map(named), operator((request) => of(pixelsOf(request))), stepOf).subscribe((step) => { seen.push(step); if (step < 2) loop.next(batchAt(step + 1)); });
+    loop.next(batchAt(0));
+    expect(seen).toEqual([0, 1, 2]);
+    subscription.unsubscribe();
+    expect(loop.observed).toBe(false);
   });
 
   it('asks for what the plans say, and for the image at rest without them', () => {
     const seen: DecodeRequest[] = [];
     const decoder = (request: DecodeRequest): Observable<never> => { seen.push(request); return EMPTY; };
     of(frames.a).pipe(operator(decoder, { strict: true })).subscribe();
-    of(frames.a).pipe(augment(seeded(1), rotate(20)), decodePairs({ size: 5, decoder })).subscribe();
+    of(frames.a).pipe(augment(seeded(1), rotate(20)), decodePairs({ size: 5, ...by(decoder) })).subscribe();
     expect(seen).toEqual([
       { size: 1, magnifies: 1, strict: true, jobs: [{ pair: pair('image0'), spares: [], plan: restPlan }] },
       { size: 5, magnifies: 1, strict: false, jobs: [{ pair: pair('image0'), spares: [], plan: drawPlan([rotate(20)], fold(seeded(1), 0, 0)) }] },
     ]);
   });
 
-  it('joins a batch, names the spares that came instead, and tells what was passed over', async () => {
+  it('joins a batch, with the names and prompts of the spares that came instead, and tells what was passed over', async () => {
     const told: string[][] = [];
     const decoder = (): Observable<PairPixels[]> => of([
-      { id: 'x', source: Float32Array.of(1, 2, 3), target: Float32Array.of(7, 8, 9), broken: [] },
-      { id: 'spare', source: Float32Array.of(4, 5, 6), target: Float32Array.of(0, 0, 0), broken: [{ path: 'p', why: 'expected better' }] },
+      { id: 'x', source: Float32Array.of(1, 2, 3), target: Float32Array.of(7, 8, 9), broken: [], prompt: 'a mill', spent: { disk: 1, decode: 2, augment: 3 } },
+      { id: 'spare', source: Float32Array.of(4, 5, 6), target: Float32Array.of(0, 0, 0), broken: [{ path: 'p', why: 'expected better' }], spent: { disk: 0.5, decode: 0, augment: 1 } },
     ]);
-    const frame = await lastValueFrom(of({ ...named(batchAt(3, ['x', 'y'])), own: true }).pipe(decodePairs<Named & { own: boolean }>({ size: 1, decoder, skipped: { add: (...words) => { told.push(words); } } })));
-    expect(frame).toEqual({ step: 3, epoch: 0, own: true, ids: ['x', 'spare'], pixels: { source: Float32Array.of(1, 2, 3, 4, 5, 6), target: Float32Array.of(7, 8, 9, 0, 0, 0), shape: [2, 1, 1, 3] } });
+    const frame = await lastValueFrom(of({ ...named(batchAt(3, ['x', 'y'])), own: true }).pipe(decodePairs<Named & { own: boolean }>({ size: 1, ...by(decoder), skipped: { add: (...words) => { told.push(words); } } })));
+    expect(frame).toEqual({ step: 3, epoch: 0, own: true, ids: ['x', 'spare'], prompts: ['a mill', undefined], spent: { disk: 1.5, decode: 2, augment: 4 }, pixels: { source: Float32Array.of(1, 2, 3, 4, 5, 6), target: Float32Array.of(7, 8, 9, 0, 0, 0), shape: [2, 1, 1, 3] } });
     expect(told).toEqual([['p', 'expected better']]);
   });
 
@@ -121,7 +137,7 @@ describe('names to tensors', () => {
     expect(cached).toEqual(all);
     // One image as this thread makes it.
     const { jobs } = await new Promise<DecodeRequest>((resolve) => {
-      from(pairBatches(ids.map(pair), { batch: 3, seed: 9, from: 6, steps: 7 })).pipe(augment(seeded(9), rotate(20)), decodePairs({ size: 16, decoder: (request) => { resolve(request); return NEVER; } })).subscribe();
+      from(pairBatches(ids.map(pair), { batch: 3, seed: 9, from: 6, steps: 7 })).pipe(augment(seeded(9), rotate(20)), decodePairs({ size: 16, ...by((request) => { resolve(request); return NEVER; }) })).subscribe();
     });
     const { source } = await pairDecoder(await workingCache('off', ''))(jobs[1] as (typeof jobs)[number], { size: 16, magnifies: 1, strict: true });
     expect(all[6]?.source.slice(768, 1536)).toEqual(source);
@@ -136,7 +152,7 @@ describe('names to tensors', () => {
   });
 
   it('compiles only in its order', () => {
-    const decoded = of(frames.a).pipe(decodePairs({ size: 8, decoder: () => EMPTY }));
+    const decoded = of(frames.a).pipe(decodePairs({ size: 8, ...by(() => EMPTY) }));
     const _pixels: Observable<Batch & Pixels> = decoded;
     // @ts-expect-error a batch of tensors is made of pixels, not of names
     of(frames.a).pipe(batch());

@@ -1,9 +1,9 @@
-import { NEVER, concat, of, throwError } from 'rxjs';
+import { NEVER, Subject, concat, from, of, take, throwError } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { DecodeError } from '../../src/errors.ts';
 import { failAs } from '../../src/streams/failAs.ts';
 import { OperatorError } from '../../src/streams/mapTensors.ts';
-import { batchAt, marbles } from '../support.ts';
+import { batchAt, marbles, steps } from '../support.ts';
 
 describe('failAs', () => {
   it.each([['-a-|', '^--!'], ['|', '(^!)'], ['-', '^----!'], ['-a', '^----!']])('passes on %s', (marble, subscription) => {
@@ -12,6 +12,15 @@ describe('failAs', () => {
       expectObservable(source.pipe(failAs('validate', batchAt(3))), '^----!').toBe(marble);
       expectSubscriptions(source.subscriptions).toBe(subscription);
     })();
+  });
+
+  it('is cut by take over a synchronous endless source, and can be re-entered', () => {
+    const seen: number[] = [];
+    from(steps()).pipe(failAs('validate', batchAt(3)), take(2)).subscribe(({ step }) => { seen.push(step); });
+    const loop = new Subject<number>();
+    loop.pipe(failAs('validate', batchAt(3))).subscribe((value) => { seen.push(value); if (value < 12) loop.next(value + 1); });
+    loop.next(10);
+    expect(seen).toEqual([0, 1, 10, 11, 12]);
   });
 
   it('names operator, step and images of what fails', () => {

@@ -65,6 +65,15 @@ describe('fileEvents', () => {
     await until(() => seen.some(({ path }) => path === place('b.png')));
   });
 
+  it('says nothing after it was unsubscribed', async () => {
+    const seen = await collect(() => fileEvents(root, { every: 20 }));
+    subscription?.unsubscribe();
+    await writeFile(place('a.png'), 'a');
+    await rename(root, `${root}-away`);
+    await pause(200);
+    expect(seen).toEqual([]);
+  });
+
   it('says so when there is no folder to begin with', async () => {
     const [first] = await firstValueFrom(fileEvents(join(folder, 'none')).pipe(take(1), toArray(), timeout(5000)));
     expect(first).toEqual({ kind: 'gone', path: join(folder, 'none') } satisfies FileEvent);

@@ -1,4 +1,4 @@
-import { map, take, tap } from 'rxjs';
+import { Subject, map, take, tap } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { creditGate } from '../../src/streams/creditGate.ts';
 import { filterFrames } from '../../src/streams/filterFrames.ts';
@@ -27,10 +27,21 @@ describe('filterFrames', () => {
     })();
   });
 
-  it('releases its source on early unsubscription', marbles(({ cold, expectObservable, expectSubscriptions }) => {
-    const source = cold<Batch>('---------|');
-    expectObservable(source.pipe(filterFrames({ drop: () => {} }, isEven)), '^---!').toBe('-');
+  it('releases its source on early unsubscription', leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
+    const source = cold<Batch>('-a-b-----|', { a: batchAt(0), b: batchAt(1) });
+    expectObservable(source.pipe(loaded, filterFrames({ drop: () => {} }, isEven), releaseFrames(), map(({ step }) => step)), '^---!').toBe('-a', { a: 0 });
     expectSubscriptions(source.subscriptions).toBe('^---!');
+  })));
+
+  it('can be re-entered, from its result and from the gate it gives a credit back to', leakFree(() => {
+    const seen: number[] = [];
+    const loop = new Subject<Batch>();
+    const gate = { drop: ({ step }: Batch) => { loop.next(batchAt(step + 1)); } };
+    const subscription = loop.pipe(loaded, filterFrames(gate, isEven), releaseFrames()).subscribe(({ step }) => { seen.push(step); if (step < 4) loop.next(batchAt(step + 1)); });
+    loop.next(batchAt(0));
+    expect(seen).toEqual([0, 2, 4]);
+    subscription.unsubscribe();
+    expect(loop.observed).toBe(false);
   }));
 
   it('keeps a gate of one credit running, in a chain that is synchronous', leakFree(() => {
@@ -49,7 +60,6 @@ describe('filterFrames', () => {
 
   it('frees the frame and names itself when the predicate throws', leakFree(() => {
     let error: unknown;
-    steps();
     const gate = creditGate(1);
     gate.pull(steps()).pipe(loaded, filterFrames(gate, () => { throw new Error('no opinion'); })).subscribe({ error: (cause) => { error = cause; } });
     expect(error).toBeInstanceOf(OperatorError);

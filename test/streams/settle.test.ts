@@ -1,4 +1,4 @@
-import { concat, from, lastValueFrom, map, of, take, throwError, toArray } from 'rxjs';
+import { Subject, concat, from, lastValueFrom, map, of, take, throwError, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import type { Batch, Measured } from '../../src/streams/frames.ts';
 import { OperatorError } from '../../src/streams/mapTensors.ts';
@@ -44,6 +44,22 @@ describe('settle', () => {
   it('is cut by take', leakFree(async () => {
     const seen = await lastValueFrom(from(steps(5)).pipe(map(load), take(4), settle(), take(4), toArray()));
     expect(seen.map(({ step }) => step)).toEqual([0, 1, 2, 3]);
+    // Frames that wait when it is cut are freed too.
+    expect((await lastValueFrom(from(steps(5)).pipe(map(load), settle(), take(2), toArray()))).map(({ step }) => step)).toEqual([0, 1]);
+    await pause();
+  }));
+
+  it('can be re-entered, while a frame is under way and from its result', leakFree(async () => {
+    const loop = new Subject<Batch>();
+    const seen: number[] = [];
+    const done = lastValueFrom(loop.pipe(map(load), settle(), take(4)));
+    loop.pipe(map(load), settle(), take(4)).subscribe(({ step }) => { seen.push(step); if (step === 1) { loop.next(batchAt(2)); loop.next(batchAt(3)); } });
+    loop.next(batchAt(0));
+    loop.next(batchAt(1));
+    await done;
+    await pause();
+    expect(seen).toEqual([0, 1, 2, 3]);
+    expect(loop.observed).toBe(false);
   }));
 
   it('names the step when the metrics cannot be read together, and frees', leakFree(async () => {

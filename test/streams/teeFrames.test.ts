@@ -1,4 +1,4 @@
-import { type OperatorFunction, from, map, pipe, take } from 'rxjs';
+import { type OperatorFunction, Subject, from, map, pipe, take } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { creditGate } from '../../src/streams/creditGate.ts';
 import type { Batch } from '../../src/streams/frames.ts';
@@ -64,6 +64,16 @@ describe('teeFrames', () => {
     gate.pull(steps()).pipe(gate.inTurn(), loaded, teeFrames(scaled(1), scaled(2)), map(([batch]) => batch), gate.settle(), take(3)).subscribe(({ step }) => { seen.push(step); });
     expect(seen).toEqual([0, 1, 2]);
     expect(gate.stats.maxInFlight).toBe(1);
+  }));
+
+  it('can be re-entered', leakFree(() => {
+    const seen: number[] = [];
+    const loop = new Subject<Batch>();
+    const subscription = loop.pipe(loaded, teeFrames(scaled(1), scaled(2)), map(([batch]) => batch)).subscribe(({ step }) => { seen.push(step); if (step < 2) loop.next(batchAt(step + 1)); });
+    loop.next(batchAt(0));
+    expect(seen).toEqual([0, 1, 2]);
+    subscription.unsubscribe();
+    expect(loop.observed).toBe(false);
   }));
 
   it('refuses to be called without branches', () => { expect(() => teeFrames()).toThrow(RangeError); });

@@ -1,4 +1,4 @@
-import { NEVER, type Observable, concat, from, map, of, tap } from 'rxjs';
+import { NEVER, type Observable, Subject, concat, from, map, merge, of, take, tap } from 'rxjs';
 import { TestScheduler } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
 import type { FileEvent } from '../../src/streams/fileEvents.ts';
@@ -82,6 +82,15 @@ describe('watchFolder', () => {
     const source = hot('-a---------', events);
     expectObservable(watchFolder(source, { look: still, quiet: 3 }), '^---!').toBe('-');
     expectSubscriptions(source.subscriptions).toBe('^---!');
+  }));
+
+  it('can be re-entered: an event that comes of a change is the next change', marbles(({ cold, expectObservable, flush }) => {
+    const more = new Subject<FileEvent>();
+    const again = tap((change: FolderChange) => { if (change.kind === 'back') more.next({ kind: 'add', path: 'a.png' }); });
+    const result = watchFolder(merge(more, cold('k', events)), { look: still, quiet: 3 }).pipe(again, map(word), take(2));
+    expectObservable(result).toBe('k-----(x|)', { k: 'back', x: 'a.png root' });
+    flush();
+    expect(more.observed).toBe(false);
   }));
 
   it('refuses a quiet time that is none', () => { expect(() => watchFolder(of(), { look: still, quiet: 0 })).toThrow(RangeError); });
