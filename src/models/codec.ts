@@ -16,5 +16,9 @@ export type Codec = Readonly<{
 /** Pixels themselves. */
 export const identity: Codec = { encode: (image) => tf.clone(image), decode: (latent) => tf.clone(latent), factor: 1, channels: 3 };
 
+/** What estimates in a space are held to, for whatever takes a `limit`: pixels stay in [-1, 1], latents are free. */
+export const limitOf = ({ factor }: Pick<Codec, 'factor'>): Readonly<{ limit?: (estimate: tf.Tensor4D) => tf.Tensor4D }> =>
+  (factor === 1 ? { limit: (estimate) => tf.clipByValue(estimate, -1, 1) } : {});
+
 /** Both images of a pair in such a space: float32 [B, H / factor, W / factor, channels]. */
 export type Latents = Readonly<{ sourceLatent: tf.Tensor4D; targetLatent: tf.Tensor4D }>;

@@ -39,8 +39,11 @@ export const denoiser = ({ channels, conditioned, base, multipliers, depth, atte
   return { ...network, name: 'denoiser', apply: (params, noisy, t, source) => network.apply(params, conditioned ? tf.concat([noisy, source], 3) : noisy, t) };
 };
 
+/** A frame in the space the method works in. */
+export type Clean = Batch & Latents;
+
 /** A corrupted frame, with what it was made of. */
-export type Seen = Batch & Latents & Corrupted;
+export type Seen = Clean & Corrupted;
 
 /** What `backward` is told to run: the network's answer to a corrupted frame. */
 export const answer = (net: (noisy: tf.Tensor4D, t: tf.Tensor1D, source: tf.Tensor4D) => tf.Tensor4D, { noisy, t, sourceLatent }: Seen) => ({ output: net(noisy, t, sourceLatent) });

@@ -2,7 +2,7 @@ import * as tf from '../tf.ts';
 import { type Key, fold, normal } from '../random.ts';
 import type { Process } from '../schedules/processes/process.ts';
 import { runRecipe } from '../schedules/samplers/sampler.ts';
-import type { Codec } from './codec.ts';
+import { type Codec, limitOf } from './codec.ts';
 
 /** Unit normal noise of one shape for a batch, each image's from its own key. */
 export const noiseFor = (keys: readonly Key[], name: string, index: number, [, height, width, channels]: readonly [number, number, number, number]): tf.Tensor4D => {
@@ -47,4 +47,4 @@ export const translateBy = (process: Process, network: (input: tf.Tensor4D, t: t
  */
 export const translatorOf = (codec: Codec, process: Process, network: () => (input: tf.Tensor4D, t: tf.Tensor1D, source: tf.Tensor4D) => tf.Tensor4D, steps: number) =>
   (source: tf.Tensor4D, { keys, steps: calls = steps }: Readonly<{ keys: readonly Key[]; steps?: number }>): tf.Tensor4D =>
-    codec.decode(translateBy(process, network(), codec.encode(source), { calls, keys, ...(codec.factor === 1 && { limit: (estimate: tf.Tensor4D) => tf.clipByValue(estimate, -1, 1) as tf.Tensor4D }) }));
+    codec.decode(translateBy(process, network(), codec.encode(source), { calls, keys, ...limitOf(codec) }));

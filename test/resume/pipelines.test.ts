@@ -17,12 +17,13 @@ const folder = join(import.meta.dirname, '..', '..', 'pipelines');
 const steps = 10;
 const shared = ['--data', fixtures.tiny.root, '--size', '32', '--batch', '2', '--steps', `${steps}`,
   ...['logEvery=1', 'saveEvery=3', 'validateEvery=4', 'sampleEvery=5'].flatMap((setting) => ['--set', `track.${setting}`])];
+const smallDenoiser = ['network.base=8', 'network.multipliers=[1,2]'];
 /** What makes the nets of a pipeline small. */
 const small: Readonly<Record<string, readonly string[]>> = {
+  rectified: [...smallDenoiser, 'rectified.teacherSteps=2'],
   turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'],
   r3gan: ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'],
 };
-const smallDenoiser = ['network.base=8', 'network.multipliers=[1,2]'];
 
 const methods = readdirSync(folder).filter((name) => readFileSync(join(folder, name), 'utf8').includes('await runPipeline(')).map((name) => name.replace(/\.ts$/, '')).sort((a, b) => Number(b === 'turbo') - Number(a === 'turbo'));
 const tried = process.env['MILLRACE_KILLS'] === undefined ? methods.slice(0, 1) : methods;

@@ -6,6 +6,7 @@ import { flow } from '../../../src/schedules/processes/flow.ts';
 import { i2sb } from '../../../src/schedules/processes/i2sb.ts';
 import { lbm } from '../../../src/schedules/processes/lbm.ts';
 import { type Mixture, type Process, minSnrWeight } from '../../../src/schedules/processes/process.ts';
+import { rectified } from '../../../src/schedules/processes/rectified.ts';
 import { regression } from '../../../src/schedules/processes/regression.ts';
 import { rddm, resShift } from '../../../src/schedules/processes/residual.ts';
 import * as tf from '../../../src/tf.ts';
@@ -19,6 +20,8 @@ const all: readonly (readonly [string, Process, readonly number[]])[] = [
   ['flow from noise', flow(), [1, 4]],
   ['flow from noise, shifted, heun', flow({ shift: 3, sampler: 'heun' }), [1, 5]],
   ['flow from the source', flow({ from: 'source' }), [1, 4]],
+  ['rectified, U-shaped times', rectified({ times: 'uShaped' }), [1, 4]],
+  ['rectified, from the source, for two calls', rectified({ from: 'source', times: 'calls', calls: 2 }), [1, 2]],
   ['lbm', lbm(), [1, 4]],
   ['i2sb', i2sb({ steps: 100 }), [1, 2, 10]],
   ['i2sb, deterministic', i2sb({ steps: 100, betaMax: 1, otOde: true }), [1, 5]],
@@ -81,6 +84,17 @@ describe('draws', () => {
     const weighted = shares(lbm({ times: [0.25, 0.5, 0.75, 1], shares: [0.05, 0.1, 0.05, 0.8] }));
     expect(weighted.get(1000)).toBeCloseTo(0.8, 1);
     expect(shares(resShift()).size).toBe(4);
+  });
+
+  it('trains a distilled flow at the times its sampler meets, and no others', () => {
+    for (const calls of [1, 2, 4]) {
+      const process = rectified({ times: 'calls', calls });
+      const met = process.sample(calls).calls.map(({ t }) => t);
+      expect([...new Set(times.map((u) => process.draw(u).t))].sort((a, b) => b - a)).toEqual(met.filter((t) => times.some((u) => process.draw(u).t === t)));
+      expect(new Set(met).size).toBe(calls);
+    }
+    expect(times.map((u) => rectified({ times: 'calls' }).draw(u).t)).toEqual(times.map(() => 1000));
+    expect(() => rectified({ calls: 0 })).toThrow('rectified: expected calls to be a positive integer but received 0');
   });
 
   it('meets the numbers of the papers', () => {
