@@ -81,10 +81,11 @@ const overhead = async (pairs: readonly PairFile[], { batch, credits }: Options)
   const steps = 1500;
   const gate = creditGate(credits);
   const pixels = new Float32Array(3);
-  const decoder = ({ jobs }: { jobs: readonly { pair: PairFile }[] }) => of(jobs.map(({ pair: { id } }) => ({ id, source: pixels, target: pixels, broken: [] })));
+  const spent = { disk: 0, decode: 0, augment: 0 };
+  const decode = ({ jobs }: { jobs: readonly { pair: PairFile }[] }) => of(jobs.map(({ pair: { id } }) => ({ id, source: pixels, target: pixels, broken: [], spent })));
   let begun = 0;
   await lastValueFrom(gate.pull(pairBatches(pairs, { batch, seed: 1, steps: 2 * steps })).pipe(
-    augment(seeded(1), ...augmentations), decodePairs({ size: 1, decoder }), gate.inTurn(), gate.stage('engine', map((frame) => frame)),
+    augment(seeded(1), ...augmentations), decodePairs({ size: 1, open: () => ({ decode, close: () => {} }) }), gate.inTurn(), gate.stage('engine', map((frame) => frame)),
     tap(({ step }) => { if (step === steps - 1) begun = performance.now(); }), gate.settle(),
   ));
   return (performance.now() - begun) / steps;

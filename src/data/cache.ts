@@ -2,7 +2,7 @@
  * Content-addressed stores, bounded in bytes: what a value was made from is its address, so a stale value cannot be found. They hold decoded images,
  * and latents in the same way: whatever decides the value (file bytes, options, an encoder's weights) goes into the key.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -12,6 +12,8 @@ export type CacheStats = Readonly<{ hits: number; misses: number; evictions: num
 export type Cache<V> = Readonly<{
   /** The value at `key`, made when it is not there. Calls for one key at a time share one making; a making that fails is forgotten. */
   get: (key: string, make: () => Promise<V>) => Promise<V>;
+  /** Another round of uses begins: what is not used in it may go for what is. */
+  renew: () => void;
   readonly stats: CacheStats;
 }>;
 
@@ -37,31 +39,33 @@ export const parseBytes = (text: string): number => {
   return Math.floor(Number(digits) * (units[unit.toLowerCase()] as number));
 };
 
-/** Keys by last use, oldest first, with the bytes of each. */
+/**
+ * Keys by last use, oldest first, with the bytes of each. What was used since the last `renew` stays: everybody comes round again, so that letting the oldest
+ * go for the newest would, with too little room, keep nothing until it is needed.
+ */
 const ledger = (limit: number) => {
-  const sizes = new Map<string, number>();
-  let bytes = 0;
-  const remove = (key: string): void => { bytes -= sizes.get(key) ?? 0; sizes.delete(key); };
+  const entries = new Map<string, Readonly<{ size: number; age: number }>>();
+  let [bytes, age] = [0, 0];
+  const remove = (key: string): void => { bytes -= entries.get(key)?.size ?? 0; entries.delete(key); };
   return {
     get bytes() { return bytes; },
-    get entries() { return sizes.size; },
-    has: (key: string) => sizes.has(key),
+    get entries() { return entries.size; },
     remove,
-    touch: (key: string): void => { const size = sizes.get(key); if (size !== undefined) { sizes.delete(key); sizes.set(key, size); } },
-    /** Enters a key and returns those that have to go for it; the key itself when it is larger than the limit. */
-    add: (key: string, size: number): readonly string[] => {
-      remove(key);
-      if (size > limit) return [key];
-      sizes.set(key, size);
-      bytes += size;
+    renew: (): void => { age++; },
+    clear: (): void => { entries.clear(); bytes = 0; },
+    touch: (key: string): void => { const entry = entries.get(key); if (entry !== undefined) { entries.delete(key); entries.set(key, { ...entry, age }); } },
+    /** The keys that have to go for a new one of this size; undefined when there is no room for it. */
+    room: (size: number): readonly string[] | undefined => {
+      let missing = bytes + size - limit;
       const gone: string[] = [];
-      for (const oldest of sizes.keys()) {
-        if (bytes <= limit) break;
-        remove(oldest);
-        gone.push(oldest);
+      for (const [key, entry] of entries) {
+        if (missing <= 0 || entry.age === age) break;
+        missing -= entry.size;
+        gone.push(key);
       }
-      return gone;
+      return missing <= 0 ? gone : undefined;
     },
+    add: (key: string, size: number, isUsed = true): void => { remove(key); entries.set(key, { size, age: isUsed ? age : age - 1 }); bytes += size; },
   };
 };
 
@@ -81,7 +85,7 @@ const sharing = <V>(find: (key: string, make: () => Promise<V>) => Promise<V>): 
 };
 
 /**
- * Keeps the values used last in memory.
+ * Keeps values in memory as far as there is room: the first to come stay, those not used since `renew` go for new ones.
  * @param options.limit bytes in all @param options.sizeOf bytes of one value
  */
 export const memoryCache = <V>({ limit, sizeOf }: { limit: number; sizeOf: (value: V) => number }): Cache<V> => {
@@ -98,10 +102,15 @@ export const memoryCache = <V>({ limit, sizeOf }: { limit: number; sizeOf: (valu
       }
       misses++;
       const value = await make();
+      const size = sizeOf(value);
+      const gone = book.room(size);
+      if (gone === undefined) return value;
+      for (const old of gone) { book.remove(old); values.delete(old); evictions++; }
       values.set(key, value);
-      for (const gone of book.add(key, sizeOf(value))) { values.delete(gone); evictions++; }
+      book.add(key, size);
       return value;
     }),
+    renew: book.renew,
     get stats() { return { hits, misses, evictions, bytes: book.bytes, entries: book.entries }; },
   };
 };
@@ -109,24 +118,35 @@ export const memoryCache = <V>({ limit, sizeOf }: { limit: number; sizeOf: (valu
 const digest = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
 
 /**
- * Keeps values as files, least recently used first to go. Each file begins with the SHA-256 of its content and is renamed into place: what a crash or a full
- * disk left is not believed and made anew. A value that cannot be written is handed out all the same.
- * @param options.limit bytes in all @param options.folder made when absent; several processes may share it
+ * Keeps values as files as far as there is room: those used since this cache was made, or since `renew`, stay; of the others the ones used longest ago go
+ * first. Each file begins with the SHA-256 of its content and is renamed into place: what a crash or a full disk left is not believed and made anew. A value
+ * that cannot be written is handed out all the same.
+ * @param options.limit bytes in all @param options.folder made when absent
+ * @param options.sharers caches that fill the folder at the same time: each looks at it again before they could exceed the limit together
  */
-export const diskCache = async <V>({ folder, limit, coding }: { folder: string; limit: number; coding: Coding<V> }): Promise<Cache<V>> => {
+export const diskCache = async <V>({ folder, limit, coding, sharers = 1 }: { folder: string; limit: number; coding: Coding<V>; sharers?: number }): Promise<Cache<V>> => {
   checkLimit('diskCache', limit);
   await mkdir(folder, { recursive: true });
-  const book = ledger(limit);
-  let [hits, misses, evictions, serial] = [0, 0, 0, 0];
+  // What all of them may write between two looks fits into the margin.
+  const margin = sharers > 1 ? limit / 8 : 0;
+  const book = ledger(limit - margin);
+  let [hits, misses, evictions, written, since] = [0, 0, 0, 0, Date.now()];
   const at = (key: string): string => join(folder, `${key}.bin`);
   const evict = async (keys: readonly string[]): Promise<void> => {
     evictions += keys.length;
+    for (const key of keys) book.remove(key);
     await Promise.all(keys.map((key) => rm(at(key), { force: true })));
   };
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.bin'));
-  const found = await Promise.all(names.map(async (name) => ({ key: name.slice(0, -'.bin'.length), info: await stat(join(folder, name)).catch(() => undefined) })));
-  found.sort((a, b) => (a.info?.mtimeMs ?? 0) - (b.info?.mtimeMs ?? 0));
-  for (const { key, info } of found) if (info) await evict(book.add(key, info.size));
+  const look = async (): Promise<void> => {
+    const names = (await readdir(folder)).filter((name) => name.endsWith('.bin'));
+    const found = await Promise.all(names.map(async (name) => ({ key: name.slice(0, -'.bin'.length), info: await stat(join(folder, name)).catch(() => undefined) })));
+    found.sort((a, b) => (a.info?.mtimeMs ?? 0) - (b.info?.mtimeMs ?? 0));
+    book.clear();
+    for (const { key, info } of found) if (info) book.add(key, info.size, info.mtimeMs >= since);
+    written = 0;
+    await evict(book.room(0) ?? []);
+  };
+  await look();
   const read = async (key: string): Promise<V | undefined> => {
     const file = await readFile(at(key)).catch(() => undefined);
     if (file === undefined || file.length < 32) return undefined;
@@ -135,12 +155,17 @@ export const diskCache = async <V>({ folder, limit, coding }: { folder: string; 
   };
   const write = async (key: string, value: V): Promise<void> => {
     const content = coding.toBytes(value);
-    if (content.length + 32 > limit) return;
-    const partial = join(folder, `.${key}.${process.pid}-${serial++}.partial`);
+    const size = content.length + 32;
+    const partial = join(folder, `.${key}.${randomUUID()}.partial`);
     try {
+      if (sharers > 1 && written + size > margin / sharers) await look();
+      const gone = book.room(size);
+      if (gone === undefined) return;
+      await evict(gone);
       await writeFile(partial, Buffer.concat([digest(content), content]));
       await rename(partial, at(key));
-      await evict(book.add(key, content.length + 32));
+      book.add(key, size);
+      written += size;
     } catch {
       await rm(partial, { force: true }).catch(() => {});
     }
@@ -161,6 +186,7 @@ export const diskCache = async <V>({ folder, limit, coding }: { folder: string; 
       await write(key, value);
       return value;
     }),
+    renew: () => { book.renew(); since = Date.now(); },
     get stats() { return { hits, misses, evictions, bytes: book.bytes, entries: book.entries }; },
   };
 };

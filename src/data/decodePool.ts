@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { Observable } from 'rxjs';
 import { DecodeError } from '../errors.ts';
 import { parseBytes } from './cache.ts';
-import { type DecodeOptions, type PairJob, type PairPixels, pairDecoder, workingCache } from './decodePair.ts';
+import { type DecodeOptions, type PairJob, type PairPixels, type Spent, pairDecoder, workingCache } from './decodePair.ts';
 
 /** A batch to decode. */
 export type DecodeRequest = DecodeOptions & Readonly<{ jobs: readonly PairJob[] }>;
@@ -16,12 +16,18 @@ export type DecodeStats = Readonly<{
   /** Images found decoded, and images decoded. */
   hits: number;
   misses: number;
+  /** Of all threads together; idle while there is no job. */
+  seconds: Spent & Readonly<{ idle: number }>;
 }>;
 
 export type DecodePool = Readonly<{
   /** Decodes the pairs of a batch, in the order of its jobs. Work that nobody waits for any more is not begun. */
   decode: (request: DecodeRequest) => Observable<readonly PairPixels[]>;
+  /** Another run begins: decoded images that it does not use may go for those it does. */
+  renew: () => void;
   readonly stats: DecodeStats;
+  /** Why it cannot decode any more. */
+  readonly crashed: Error | undefined;
   /** Ends the threads, after the image each is at. */
   close: () => void;
 }>;
@@ -35,20 +41,26 @@ export type PoolOptions = Readonly<{
   folder: string;
 }>;
 
-/** To a worker: a job, or the ticket of a batch to forget. */
-export type ToWorker = Readonly<{ ticket: number; index: number; job: PairJob; options: DecodeOptions }> | Readonly<{ forget: number }> | Readonly<{ close: true }>;
+/** To a worker: a job, the ticket of a batch to forget, or what else it is to do. */
+export type ToWorker = Readonly<{ ticket: number; index: number; job: PairJob; options: DecodeOptions }> | Readonly<{ forget: number }> | Readonly<{ order: 'renew' | 'close' }>;
 /** From a worker. */
 export type FromWorker = Readonly<{ ticket: number; index: number; stats: DecodeStats }> & (Readonly<{ pixels: PairPixels }> | Readonly<{ failed: { path: string; message: string } }>);
 
 type Reply = Readonly<{ index: number; pixels: PairPixels }> | Readonly<{ failed: Error }>;
 /** Where jobs go: answers come back through `reply`, in any order. */
-type Threads = Readonly<{ post: (ticket: number, jobs: readonly PairJob[], options: DecodeOptions) => void; forget: (ticket: number) => void; close: () => void }>;
+type Threads = Readonly<{ post: (ticket: number, jobs: readonly PairJob[], options: DecodeOptions) => void; forget: (ticket: number) => void; renew: () => void; close: () => void }>;
+
+const none: DecodeStats = { hits: 0, misses: 0, seconds: { disk: 0, decode: 0, augment: 0, idle: 0 } };
+const together = (a: DecodeStats, b: DecodeStats): DecodeStats => ({
+  hits: a.hits + b.hits, misses: a.misses + b.misses,
+  seconds: { disk: a.seconds.disk + b.seconds.disk, decode: a.seconds.decode + b.seconds.decode, augment: a.seconds.augment + b.seconds.augment, idle: a.seconds.idle + b.seconds.idle },
+});
 
 /** One thread per worker, each with a queue of its own. */
 const startThreads = ({ workers, cache, folder }: PoolOptions, reply: (ticket: number, reply: Reply) => void, count: (thread: number, stats: DecodeStats) => void, crash: (cause: Error) => void): Threads => {
   const load = new Array<number>(workers).fill(0);
   const threads = load.map((_, thread) => {
-    const worker = new Worker(new URL('./decodeWorker.ts', import.meta.url), { workerData: { cache, folder, share: 1 / workers } });
+    const worker = new Worker(new URL('./decodeWorker.ts', import.meta.url), { workerData: { cache, folder, sharers: workers } });
     worker.on('message', (message: FromWorker) => {
       load[thread] = (load[thread] as number) - 1;
       count(thread, message.stats);
@@ -59,19 +71,30 @@ const startThreads = ({ workers, cache, folder }: PoolOptions, reply: (ticket: n
     return worker;
   });
   const send = (thread: number, message: ToWorker): void => { (threads[thread] as Worker).postMessage(message); };
-  // A pair always goes to the thread that has it in memory; otherwise to the one with the least to do.
-  const byName = ({ source: { file } }: PairJob['pair']): number => [...file].reduce((sum, letter) => (Math.imul(sum, 31) + (letter.codePointAt(0) as number)) >>> 0, 7) % workers;
+  const leastOf = (counts: readonly number[]): number => counts.indexOf(Math.min(...counts));
+  // A pair always goes to the thread that has it in memory, and all have equally many; otherwise to the one with the least to do.
   const remembers = cache !== 'off' && cache !== 'disk';
+  const owners = new Map<string, number>();
+  const owned = new Array<number>(workers).fill(0);
+  const ownerOf = ({ source: { file } }: PairJob['pair']): number => {
+    const known = owners.get(file);
+    if (known !== undefined) return known;
+    const owner = leastOf(owned);
+    owned[owner] = (owned[owner] as number) + 1;
+    owners.set(file, owner);
+    return owner;
+  };
   return {
     post: (ticket, jobs, options) => {
       for (const [index, job] of jobs.entries()) {
-        const thread = remembers ? byName(job.pair) : load.indexOf(Math.min(...load));
+        const thread = remembers ? ownerOf(job.pair) : leastOf(load);
         load[thread] = (load[thread] as number) + 1;
         send(thread, { ticket, index, job, options });
       }
     },
     forget: (ticket) => { threads.forEach((_, thread) => { send(thread, { forget: ticket }); }); },
-    close: () => { for (const [thread, worker] of threads.entries()) { send(thread, { close: true }); worker.unref(); } },
+    renew: () => { threads.forEach((_, thread) => { send(thread, { order: 'renew' }); }); },
+    close: () => { for (const [thread, worker] of threads.entries()) { send(thread, { order: 'close' }); worker.unref(); } },
   };
 };
 
@@ -80,6 +103,7 @@ const startHere = ({ workers, cache: where, folder }: PoolOptions, reply: (ticke
   const forgotten = new Set<number>();
   const ready = workingCache(where, folder).then((cache) => ({ cache, decode: pairDecoder(cache) }));
   const turns = new Array<Promise<void>>(workers).fill(Promise.resolve());
+  let total = none;
   return {
     post: (ticket, jobs, options) => {
       for (const [index, job] of jobs.entries()) {
@@ -88,7 +112,8 @@ const startHere = ({ workers, cache: where, folder }: PoolOptions, reply: (ticke
           const { cache, decode } = await ready;
           try {
             const pixels = await decode(job, options);
-            count(0, cache.stats);
+            total = together(total, { ...none, seconds: { ...pixels.spent, idle: 0 } });
+            count(0, { ...total, hits: cache.stats.hits, misses: cache.stats.misses });
             reply(ticket, { index, pixels });
           } catch (cause) {
             reply(ticket, { failed: cause as Error });
@@ -97,6 +122,7 @@ const startHere = ({ workers, cache: where, folder }: PoolOptions, reply: (ticke
       }
     },
     forget: (ticket) => { forgotten.add(ticket); },
+    renew: () => { void ready.then(({ cache }) => { cache.renew(); }); },
     close: () => {},
   };
 };
@@ -135,7 +161,9 @@ export const decodePool = (options: PoolOptions): DecodePool => {
       });
       threads.post(ticket, jobs, rest);
     }),
-    get stats() { return [...counts.values()].reduce((sum, { hits, misses }) => ({ hits: sum.hits + hits, misses: sum.misses + misses }), { hits: 0, misses: 0 }); },
+    renew: threads.renew,
+    get stats() { return [...counts.values()].reduce(together, none); },
+    get crashed() { return crashed; },
     close: threads.close,
   };
 };

@@ -11,6 +11,7 @@ import type { Settled } from '../streams/frames.ts';
 import type { Resource } from '../streams/scoped.ts';
 import type { Tensor4D } from '../tf.ts';
 import type { Dataset } from '../data/dataset.ts';
+import type { KeptPools } from '../data/keptPools.ts';
 import type { ImageSide } from '../data/reconstruction.ts';
 import type { Control } from './control.ts';
 import type { RunFolder } from './runFolder.ts';
@@ -51,6 +52,8 @@ export type RunContext = Readonly<{
   gate: (credits: number) => CreditGate;
   control: Control;
   skippedFiles: SkippedFiles;
+  /** Where decoders come from that keep what they have decoded from run to run; each run has its own without. */
+  decoders?: KeptPools['open'];
   /** True when a bad file ends the run instead of being passed over. */
   strict: boolean;
   report: ReportSink;

@@ -4,6 +4,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { type Observable, combineLatest, concatMap, defer, distinctUntilChanged, lastValueFrom, map, of } from 'rxjs';
 import type { z } from 'zod';
 import type { Dataset } from '../data/dataset.ts';
+import { keptPools } from '../data/keptPools.ts';
 import { ConfigError, DatasetError, DecodeError } from '../errors.ts';
 import { fileEvents } from '../streams/fileEvents.ts';
 import { fileStates } from '../streams/fileStates.ts';
@@ -105,17 +106,19 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
     report.line(`stopped after ${end.step} of ${config.steps} steps`);
     for (const text of await leftBehind(script, end)) report.line(text);
   };
+  // Of a retrain's images only those that changed are decoded anew.
+  const decoders = keptPools();
   const train = (dataset: Dataset, begin: Beginning, { stop, gone }: Pick<Turn<RunEnd>, 'stop' | 'gone'>): Observable<RunEnd> => defer(() => {
     const unused = dataset.unused.map(({ path }) => join(dataset.root, path));
     const skipped = skippedFiles(report, unused);
     const paused = combineLatest([panel.paused, gone]).pipe(map(([held, isGone]) => held || isGone), distinctUntilChanged());
     const control = { paused, sample: panel.sample, save: panel.save, stop };
-    return trainRun(method, { config, dataset, engine, out: options.out, begin, control, skippedFiles: skipped, strict: options.strict, report })
+    return trainRun(method, { config, dataset, engine, out: options.out, begin, control, skippedFiles: skipped, decoders: decoders.open, strict: options.strict, report })
       .pipe(concatMap(async (end) => { await finish(end, skipped); return end; }));
   });
   const beginning: Beginning = resume ? { resume } : { ...(weights && { weights }) };
   if (options.watch === 'off') {
-    await lastValueFrom(train(first, beginning, { stop: panel.stop, gone: of(false) }));
+    await lastValueFrom(train(first, beginning, { stop: panel.stop, gone: of(false) })).finally(decoders.close);
     return panel.stopCode ?? 0;
   }
 
@@ -139,7 +142,7 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
       report.end();
       return { end: cause.end.step > 0 ? cause.end : undefined, why: errorText(cause) };
     },
-  }), { defaultValue: undefined });
+  }), { defaultValue: undefined }).finally(decoders.close);
   return panel.stopCode ?? 0;
 };
 

@@ -17,7 +17,7 @@ import { sample } from '../operators/sample.ts';
 import { validate } from '../operators/validate.ts';
 import { fold, seeded } from '../random.ts';
 import type { CreditGate } from '../streams/creditGate.ts';
-import type { Pair, Settled } from '../streams/frames.ts';
+import type { Pair, Prompted, Settled } from '../streams/frames.ts';
 import { pairBatches } from '../streams/pairBatches.ts';
 import type { Resource } from '../streams/scoped.ts';
 import { heldOutOf } from './heldOut.ts';
@@ -35,9 +35,9 @@ export type StagesConfig = Readonly<{
 /**
  * From the dataset to tensors: names by credits, plans of augmentation, decoding on worker threads, one frame at a time from there on.
  * @param gate the run's; pass its `settle` at the end of the pipeline
- * @returns frames of `Pair`, from `run.start` to `run.steps`
+ * @returns frames of `Pair` with their prompts, from `run.start` to `run.steps`
  */
-export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment: given }: StagesConfig): Observable<Pair> => {
+export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment: given }: StagesConfig): Observable<Pair & Prompted> => {
   const { size, batch: perStep } = data;
   const augmentations = [
     ...(given.rotate > 0 ? [rotate(given.rotate)] : []), ...(given.crop < 1 ? [crop(given.crop)] : []), ...(given.shift > 0 ? [shift(given.shift)] : []), ...(given.flip > 0 ? [flip(given.flip)] : []),
@@ -45,7 +45,7 @@ export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment
   ];
   return gate.pull(pairBatches(run.dataset.train, { batch: perStep, seed: run.seed, from: run.start, steps: run.steps })).pipe(
     augment(fold(seeded(run.seed), 'augment'), ...augmentations),
-    decodePairs({ size, workers: feed.workers, cache: feed.cache, strict: run.strict, skipped: run.skippedFiles }),
+    decodePairs({ size, workers: feed.workers, cache: feed.cache, strict: run.strict, skipped: run.skippedFiles, ...(run.decoders && { open: run.decoders }) }),
     gate.inTurn(),
     batch(),
   );

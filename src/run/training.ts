@@ -43,6 +43,7 @@ export type Training<C> = Readonly<{
   begin: Beginning;
   control: Control;
   skippedFiles: SkippedFiles;
+  decoders?: RunContext['decoders'];
   strict: boolean;
   report: ReportSink;
 }>;
@@ -73,13 +74,13 @@ const open = async <C>(method: string, { config, engine, out, begin, report }: T
  */
 export const trainRun = <C extends BaseConfig, N extends Readonly<Record<string, Resource>>>(method: Method<C, N>, training: Training<C>): Observable<RunEnd> =>
   defer(async () => ({ files: await readGiven(method.files?.(training.config) ?? {}), ...await open(method.name, training) })).pipe(concatMap(({ files, folder, from: checkpoint }) => {
-    const { config, begin, control, skippedFiles, strict, report } = training;
+    const { config, begin, control, skippedFiles, decoders, strict, report } = training;
     const sides = method.reconstructs?.(config);
     const dataset = sides ? reconstructionOf(training.dataset, sides) : training.dataset;
     const start = checkpoint?.state.step ?? 0;
     let step = start;
     const context: RunContext = {
-      folder, dataset, start, steps: config.steps, seed: config.seed, control, skippedFiles, strict, report,
+      folder, dataset, start, steps: config.steps, seed: config.seed, control, skippedFiles, decoders, strict, report,
       gate: (credits) => creditGate(credits, { paused: control.paused, stop: control.stop }),
     };
     const makeNets = (): N => {

@@ -2,7 +2,7 @@ import {
   EMPTY, type MonoTypeOperatorFunction, NEVER, Observable, type OperatorFunction, Subject, catchError, concat, defer, endWith, finalize, ignoreElements,
   merge, mergeMap, of, pipe, takeUntil, tap,
 } from 'rxjs';
-import type { Batch } from './frames.ts';
+import type { Batch, Prepared } from './frames.ts';
 import { tensorsOf } from './mapTensors.ts';
 import { type Stage, bottleneckOf, stageClock } from './stageClock.ts';
 
@@ -14,11 +14,11 @@ export type GateStats = Readonly<{
   maxInFlight: number;
   /** Batches that came to their end. */
   settled: number;
-  /** Seconds of the run by the stage that held it up; their sum is the time since subscription, pauses left out. */
+  /** Seconds of the run by the stage it waited for; their sum is the time since subscription, pauses left out. */
   seconds: Readonly<Record<Stage, number>>;
   /** Share of that time in which the engine had work, in 0..1. */
   engineBusy: number;
-  /** The stage that held the run up longest. */
+  /** `engine` where it had work nearly all the time, otherwise the stage it waited for longest. */
   bottleneck: Stage;
 }>;
 
@@ -30,10 +30,11 @@ export type CreditGate = Readonly<{
   pull: <A extends Batch>(source: Iterable<A>) => Observable<A>;
   /**
    * Lets one frame at a time through (it counts as `upload` from here on); the next when `settle` or `drop` saw the last. Its queue must hold no tensors.
+   * Where a frame says what was `spent` on it, the time waited for it belongs to these stages, in their proportions.
    * Timing ends, or fails, with its source, once the frames before are settled. On a stop the queue is emptied, and the stream ends when the frame
    * under way is settled.
    */
-  inTurn: <A extends Batch>() => MonoTypeOperatorFunction<A>;
+  inTurn: <A extends Batch & Partial<Prepared>>() => MonoTypeOperatorFunction<A>;
   /** From this operator on a frame counts as `stage`. */
   stage: <A extends Batch, B>(stage: Stage, operator: OperatorFunction<A, B>) => OperatorFunction<A, B>;
   /** Ends a frame's way: passes it on, then returns its credit. Carries out pauses and stops for the gate, so it belongs in every chain. */
@@ -113,7 +114,7 @@ export function creditGate(credits: number, { paused = of(false), stop = NEVER, 
     draw();
   });
 
-  const inTurn = <A extends Batch>(): MonoTypeOperatorFunction<A> => (source) => defer(() => {
+  const inTurn = <A extends Batch & Partial<Prepared>>(): MonoTypeOperatorFunction<A> => (source) => defer(() => {
     const queue: A[] = [];
     const out = new Subject<A>();
     let end: (() => void) | undefined;
@@ -135,7 +136,7 @@ export function creditGate(credits: number, { paused = of(false), stop = NEVER, 
     });
     const arrivals = source.pipe(
       tap({
-        next: (frame) => { queue.push(frame); admit(); },
+        next: (frame) => { clock.divide('decode', frame.spent ?? {}); queue.push(frame); admit(); },
         error: (cause) => { end = () => out.error(cause); admit(); },
         complete: () => { end = () => out.complete(); admit(); },
       }),

@@ -1,5 +1,6 @@
 /** What flows. A frame is one batch on its way through one training step; its type says what it carries at each stage. */
 import type { Scalar, Tensor4D } from '../tf.ts';
+import type { Stage } from './stageClock.ts';
 
 /** The position and the names of one batch: all that flows freely. */
 export type Batch = Readonly<{
@@ -13,6 +14,12 @@ export type Batch = Readonly<{
 
 /** A decoded batch: float32 [B, H, W, C] in [-1, 1], source and target under the same geometry. */
 export type Pair = Batch & Readonly<{ source: Tensor4D; target: Tensor4D }>;
+
+/** What is said about each pair, one per image; undefined for a pair that nothing is said about. For methods that are conditioned on text. */
+export type Prompted = Readonly<{ prompts: readonly (string | undefined)[] }>;
+
+/** Seconds that were spent on a batch beside the stream, on other threads, by stage: the gate divides the time it waited for the batch in these proportions. */
+export type Prepared = Readonly<{ spent: Readonly<Partial<Record<Stage, number>>> }>;
 
 /** Scalars of this step that will be reported, by name, such as `generator.l2`. Still tensors: reading them is `settle`'s work. */
 export type Measured = Readonly<{ metrics: Readonly<Record<string, Scalar>> }>;

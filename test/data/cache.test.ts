@@ -1,11 +1,13 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Coding, contentKey, diskCache, memoryCache, parseBytes } from '../../src/data/cache.ts';
+import { fold, permute, seeded } from '../../src/random.ts';
 
 const text: Coding<string> = { toBytes: (value) => Buffer.from(value), fromBytes: (bytes) => Buffer.from(bytes).toString() };
+const pause = (time: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, time); });
 const making = (log: string[]) => (value: string) => async (): Promise<string> => { log.push(value); return value; };
 
 describe('contentKey', () => {
@@ -22,13 +24,29 @@ describe('parseBytes', () => {
 });
 
 describe('memoryCache', () => {
-  it('makes each value once, and the least recently used goes first', async () => {
+  it('makes each value once; what finds no room is not kept until a round begins in which others are not used', async () => {
     const log: string[] = [];
     const make = making(log);
     const cache = memoryCache<string>({ limit: 3, sizeOf: (value) => value.length });
-    for (const key of ['a', 'b', 'c', 'a', 'd', 'a', 'b']) await cache.get(key, make(key));
-    expect(log).toEqual(['a', 'b', 'c', 'd', 'b']);
-    expect(cache.stats).toEqual({ hits: 2, misses: 5, evictions: 2, bytes: 3, entries: 3 });
+    for (const key of ['a', 'b', 'c', 'a', 'd', 'a', 'b', 'd']) await cache.get(key, make(key));
+    expect(log).toEqual(['a', 'b', 'c', 'd', 'd']);
+    expect(cache.stats).toEqual({ hits: 3, misses: 5, evictions: 0, bytes: 3, entries: 3 });
+    cache.renew();
+    // The oldest, c, goes for d; then a for e; b was used again and stays, so that f finds no room.
+    for (const key of ['b', 'd', 'e', 'f', 'b', 'd', 'e']) await cache.get(key, make(key));
+    expect(log.slice(5)).toEqual(['d', 'e', 'f']);
+    expect(cache.stats).toEqual({ hits: 7, misses: 8, evictions: 2, bytes: 3, entries: 3 });
+  });
+
+  it('finds in every later round what fits, in whatever order they are used', async () => {
+    await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 0, max: 14 }), fc.integer({ min: 0, max: 1000 }), async (count, limit, seed) => {
+      const cache = memoryCache<string>({ limit, sizeOf: () => 1 });
+      for (let round = 0; round < 4; round++) {
+        const before = cache.stats.misses;
+        for (let i = 0; i < count; i++) { const key = `${permute(fold(seeded(seed), round), count, i)}`; await cache.get(key, async () => key); }
+        expect(cache.stats.misses - before).toBe(round === 0 ? count : Math.max(0, count - limit));
+      }
+    }));
   });
 
   it('hands out what is too large without keeping it', async () => {
@@ -97,11 +115,31 @@ describe('diskCache', () => {
 
   it('stays within its bound and leaves no partial files', async () => {
     const cache = await diskCache({ folder, limit: 100, coding: text });
-    for (const key of ['a', 'b', 'c', 'd']) await cache.get(key, async () => key.repeat(10));
-    expect((await readdir(folder)).sort()).toEqual(['c.bin', 'd.bin']);
-    expect(cache.stats).toMatchObject({ bytes: 84, entries: 2, evictions: 2 });
-    await (await diskCache({ folder, limit: 50, coding: text })).get('d', async () => 'x');
-    expect(await readdir(folder)).toEqual(['d.bin']);
+    const use = async (key: string): Promise<void> => { await cache.get(key, async () => key.repeat(10)); await pause(10); };
+    for (const key of ['a', 'b', 'c', 'd']) await use(key);
+    expect((await readdir(folder)).sort()).toEqual(['a.bin', 'b.bin']);
+    expect(cache.stats).toMatchObject({ bytes: 84, entries: 2, evictions: 0 });
+    cache.renew();
+    for (const key of ['b', 'c', 'd']) await use(key);
+    expect((await readdir(folder)).sort()).toEqual(['b.bin', 'c.bin']);
+    expect(cache.stats).toMatchObject({ bytes: 84, entries: 2, evictions: 1 });
+    // Of what others left, the oldest goes first.
+    await (await diskCache({ folder, limit: 50, coding: text })).get('c', async () => 'x');
+    expect(await readdir(folder)).toEqual(['c.bin']);
+  });
+
+  it('stays within its bound when several fill it at the same time, and none meets the files of another half-written', async () => {
+    const limit = 8000;
+    const caches = await Promise.all([0, 1, 2].map(() => diskCache({ folder, limit, coding: text, sharers: 3 })));
+    let most = 0;
+    for (let round = 0; round < 40; round++) {
+      await Promise.all(caches.map((cache, i) => cache.get(`${round}-${i % 2}`, async () => 'x'.repeat(68))));
+      const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+      most = Math.max(most, sizes.reduce((a, b) => a + b, 0));
+      expect(sizes.every((size) => size === 100)).toBe(true);
+    }
+    expect(most).toBeLessThanOrEqual(limit);
+    expect(most).toBeGreaterThan(limit / 2);
   });
 
   it('hands a value out when the disk refuses it', async () => {

@@ -2,10 +2,12 @@ import { join } from 'node:path';
 import { firstValueFrom, lastValueFrom, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
-import { restPlan } from '../../src/data/augmentations/augmentation.ts';
+import { drawPlan, restPlan } from '../../src/data/augmentations/augmentation.ts';
+import { rotate } from '../../src/data/augmentations/rotate.ts';
 import type { PairFile } from '../../src/data/dataset.ts';
 import { type PairPixels, pairDecoder, workingCache } from '../../src/data/decodePair.ts';
 import { type DecodePool, type PoolOptions, decodePool } from '../../src/data/decodePool.ts';
+import { seeded } from '../../src/random.ts';
 
 const pair = (view: number | string): PairFile => {
   const image = (folder: string) => ({ path: `${folder}/${view}`, file: join(fixtures.tiny.root, folder, `scene0-view${view}.png`), bytes: 0, mtimeMs: 0, hash: '', part: 'whole' as const });
@@ -35,7 +37,39 @@ describe('decodePool', () => {
   it('decodes nothing twice with a cache that has room, over batches and threads', async () => {
     await using({ cache: '8MB' }, async (pool) => {
       for (let epoch = 0; epoch < 3; epoch++) await Promise.all([requestOf([0, 1, 2, 3]), requestOf([4, 5, 6, 7])].map((request) => firstValueFrom(pool.decode(request))));
-      expect(pool.stats).toEqual({ misses: 16, hits: 32 });
+      expect(pool.stats).toMatchObject({ misses: 16, hits: 32 });
+    });
+  });
+
+  it('gives every thread as much to keep, so that a cache that holds all the images is enough', async () => {
+    // Sixteen images of 16 x 16 x 3 bytes.
+    await using({ cache: `${16 * 768}`, workers: 4 }, async (pool) => {
+      for (let epoch = 0; epoch < 3; epoch++) await firstValueFrom(pool.decode(requestOf([0, 1, 2, 3, 4, 5, 6, 7])));
+      expect(pool.stats).toMatchObject({ misses: 16, hits: 32 });
+    });
+    await using({ cache: `${8 * 768}`, workers: 4 }, async (pool) => {
+      for (let epoch = 0; epoch < 3; epoch++) await firstValueFrom(pool.decode(requestOf([7, 5, 3, 1, 0, 2, 4, 6])));
+      expect(pool.stats).toMatchObject({ misses: 32, hits: 16 });
+    });
+  });
+
+  it('tells what the time went into, for a pair and for all threads', async () => {
+    await using({ workers: 2 }, async (pool) => {
+      const begun = performance.now();
+      const turned = requestOf([0, 1, 2, 3]);
+      const jobs = turned.jobs.map((job) => ({ ...job, plan: drawPlan([rotate(20)], seeded(1)) }));
+      const pixels = [...await firstValueFrom(pool.decode(turned)), ...await firstValueFrom(pool.decode({ ...turned, jobs, size: 256 }))];
+      const passed = (performance.now() - begun) / 1000;
+      const { seconds } = pool.stats;
+      const sum = (part: 'disk' | 'decode' | 'augment'): number => pixels.reduce((total, { spent }) => total + spent[part], 0);
+      for (const part of ['disk', 'decode', 'augment'] as const) {
+        expect(seconds[part]).toBeCloseTo(sum(part), 9);
+        expect(seconds[part]).toBeGreaterThan(0);
+      }
+      // At rest nothing is augmented.
+      expect(pixels.slice(0, 4).map(({ spent }) => spent.augment)).toEqual([0, 0, 0, 0]);
+      expect(pixels.slice(4).every(({ spent }) => spent.augment > 0)).toBe(true);
+      expect(seconds.disk + seconds.decode + seconds.augment + seconds.idle).toBeLessThan(2 * passed);
     });
   });
 

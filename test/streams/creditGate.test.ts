@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { NEVER, type Observable, Subject, VirtualTimeScheduler, concatMap, delay, filter, map, mergeMap, of, pipe, take, tap, throwError, timer } from 'rxjs';
 import { describe, expect, it } from 'vitest';
-import { creditGate } from '../../src/streams/creditGate.ts';
+import { type GateStats, creditGate } from '../../src/streams/creditGate.ts';
 import type { Batch } from '../../src/streams/frames.ts';
 import { mapTensors } from '../../src/streams/mapTensors.ts';
 import { releaseFrames } from '../../src/streams/releaseFrames.ts';
+import { type Stage, stages } from '../../src/streams/stageClock.ts';
 import * as tf from '../../src/tf.ts';
 import { batchAt, leakFree, marbles, steps } from '../support.ts';
 
@@ -206,6 +207,38 @@ describe('stats', () => {
     const fed = timed(10, 100).stats;
     expect(fed.bottleneck).toBe('engine');
     expect(fed.engineBusy).toBeCloseTo(2 / (2 + 0.02 + 0.01), 6);
+  });
+
+  /** A line of fakes: threads that prepare batches one after the other, and what follows; milliseconds by stage. `read` is the threads' share of `disk`. */
+  const line = (times: Partial<Record<Stage, number>> & { read?: number }, count = 30): GateStats => {
+    const scheduler = new VirtualTimeScheduler();
+    const gate = creditGate(3, { now: () => scheduler.now() });
+    const takes = <A>(time = 1) => concatMap((frame: A) => of(frame).pipe(delay(time, scheduler)));
+    const { decode = 1, augment = 1, read = 0 } = times;
+    const prepare = pipe(takes<Batch>(decode + augment + read), map((batch: Batch) => ({ ...batch, spent: { decode: decode / 1000, augment: augment / 1000, disk: read / 1000 } })));
+    gate.pull(steps(count)).pipe(prepare, gate.inTurn(), takes(times.upload), gate.stage('engine', takes(times.engine)), gate.stage('disk', takes(times.disk)), gate.settle()).subscribe();
+    scheduler.flush();
+    return gate.stats;
+  };
+
+  it.each(stages)('names %s when it is slow', (stage) => {
+    const { bottleneck, seconds, engineBusy } = line({ [stage]: 50 });
+    expect(bottleneck).toBe(stage);
+    expect(engineBusy > 0.9).toBe(stage === 'engine');
+    // Each of the thirty steps waits for the slow stage; what is prepared beside the others is not waited for, but for the first batch.
+    const [beside, others] = stage === 'decode' || stage === 'augment' ? [51 * 30 - 3 * 29, 0.003 * 30] : [2, 0.052 * 30];
+    expect(seconds.decode + seconds.augment).toBeCloseTo(beside / 1000, 9);
+    expect(seconds.upload + seconds.engine + seconds.disk).toBeCloseTo(others, 9);
+    if (stage === 'decode' || stage === 'augment') expect(seconds[stage] / (seconds.decode + seconds.augment)).toBeCloseTo(50 / 51, 9);
+  });
+
+  it('counts the reading of files as disk, and divides a wait as the threads spent their time', () => {
+    const slow = line({ read: 60, augment: 30, decode: 10, engine: 50 });
+    expect(slow.bottleneck).toBe('disk');
+    const waited = 0.1 * 30 - 0.052 * 29;
+    expect(slow.seconds.augment).toBeCloseTo(0.3 * waited, 9);
+    expect(slow.seconds.decode).toBeCloseTo(0.1 * waited, 9);
+    expect(slow.seconds.disk).toBeCloseTo(0.6 * waited + 0.001 * 30, 9);
   });
 
   it('leaves pauses out', () => {
