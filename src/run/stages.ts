@@ -40,7 +40,7 @@ export type StagesConfig = Readonly<{
 export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment: given }: StagesConfig): Observable<Pair & Prompted> => {
   const { size, batch: perStep } = data;
   const augmentations = [
-    ...(given.rotate > 0 ? [rotate(given.rotate)] : []), ...(given.crop < 1 ? [crop(given.crop)] : []), ...(given.shift > 0 ? [shift(given.shift)] : []), ...(given.flip > 0 ? [flip(given.flip)] : []),
+    ...(given.rotate > 0 ? [rotate(given.rotate)] : []), ...(given.crop < 1 ? [crop(given.crop)] : []), ...(given.shift > 0 ? [shift(given.shift, { pixels: size })] : []), ...(given.flip > 0 ? [flip(given.flip)] : []),
     ...(given.hue > 0 ? [hue(given.hue)] : []), ...(given.saturation > 0 ? [saturation(given.saturation)] : []),
   ];
   return gate.pull(pairBatches(run.dataset.train, { batch: perStep, seed: run.seed, from: run.start, steps: run.steps })).pipe(
