@@ -98,6 +98,15 @@ describe('flush', () => {
     stop();
   });
 
+  it('runs products of one operand at several scales, as adapters of several strengths have', async () => {
+    const [x, w] = [tf.tensor2d([[1, 2]]), tf.tensor2d([[3, 4], [5, 6]])];
+    const product = (strength: number): tf.Tensor => tf.matMul(x, tf.mul<tf.Tensor2D>(tf.mul(w, 0.5), strength), false, true);
+    const [one, two] = tf.tidy(() => [product(1), product(2)]) as [tf.Tensor, tf.Tensor];
+    await tf.flush();
+    expect([await numbers(one), await numbers(two)]).toEqual([[5.5, 8.5], [11, 17]]);
+    tf.dispose([x, w, one, two]);
+  });
+
   it('compiles once more when a number written in the code changes, and not again', async () => {
     const x = tf.tensor1d([1, 2]);
     for (let i = 0; i < 6; i++) { const y = tf.maximum(x, i); expect(await numbers(y)).toEqual([Math.max(1, i), Math.max(2, i)]); y.dispose(); }

@@ -43,7 +43,11 @@ export class Sessions {
       // Its errors come back as errors.
       logSeverityLevel: 4,
       // Idle threads sleep: the decoder, and whoever else is on this machine, needs the processor too.
-      extra: { session: { intra_op: { allow_spinning: this.#settings.spin ? '1' : '0' }, inter_op: { allow_spinning: '0' } } },
+      extra: {
+        session: { intra_op: { allow_spinning: this.#settings.spin ? '1' : '0' }, inter_op: { allow_spinning: '0' } },
+        // It takes a scaled operand away from another product that still reads it, and then finds the graph invalid.
+        optimization: { disable_specified_optimizers: 'MatMulScaleFusion' },
+      },
       ...(locations && { preferredOutputLocation: locations }),
       ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
     });
