@@ -24,25 +24,30 @@ export type KeeperOptions = Readonly<{
 }>;
 
 export type Keeper = Readonly<{
-  /** Takes note of a step; says whether it may have to be saved. */
+  /** Takes note of a step that is trained: from here on its variables are what the run would be left with. */
+  trained: (frame: Settled) => void;
+  /** Takes note of what was found out about that step; says whether it may have to be saved. */
   see: (frame: Savable) => boolean;
   /** Saves the step seen last, when that is due, asked for, or the best so far. @throws CheckpointError */
   save: () => ObservableInput<unknown>;
   /** Asks for a checkpoint: at once when the run stands still after a step that was not saved, else after the next step. @throws CheckpointError */
   ask: (standing: boolean) => ObservableInput<unknown>;
-  /** Whether the last step was not saved, and nothing was trained since. */
+  /** Whether the last step that is trained was not saved, and no variable has changed since. */
   isUnsaved: () => boolean;
-  /** Saves the last step. @throws CheckpointError, unless the run failed already: then it is told */
+  /** Saves the last step that is trained. @throws CheckpointError, unless the run failed already: then it is told */
   end: (failed: boolean) => ObservableInput<unknown>;
 }>;
+
+/** A step, and the values its variables had. */
+type Held<F> = Readonly<{ frame: F; print: string }>;
 
 /** See `checkpoint`. */
 export const checkpointKeeper = (
   run: Pick<RunContext, 'folder' | 'seed' | 'start' | 'steps' | 'report'>, resources: Readonly<Record<string, Resource>>, { every, keep, whenFull }: KeeperOptions,
 ): Keeper => {
   const { folder, report } = run;
-  let last: Savable | undefined;
-  let print = '';
+  let whole: Held<Settled> | undefined;
+  let last: Held<Savable> | undefined;
   let saved = run.start;
   let asked = false;
   let best: CheckpointState['best'] | null = null;
@@ -56,7 +61,7 @@ export const checkpointKeeper = (
     return best;
   };
 
-  const write = async (frame: Savable): Promise<void> => {
+  const write = async ({ frame, print }: Held<Settled & Partial<Scored>>): Promise<void> => {
     const step = frame.step + 1;
     const before = await bestSoFar();
     const { scores } = frame;
@@ -70,19 +75,21 @@ export const checkpointKeeper = (
     if (next) await pointAt(join(folder.checkpoints, 'best'), join(folder.checkpoints, checkpointName(next.step)));
     await pruneCheckpoints(folder.checkpoints, keep, next ? [next.step] : []);
   };
-  const isUnsaved = (): boolean => last !== undefined && saved !== last.step + 1 && fingerprint(resources) === print;
+  const isLeft = (held: Held<Settled> | undefined): held is Held<Settled> => held !== undefined && saved !== held.frame.step + 1 && fingerprint(resources) === held.print;
 
   return {
+    trained: (frame) => { whole = { frame, print: fingerprint(resources) }; },
     see: (frame) => {
-      [last, print] = [frame, fingerprint(resources)];
+      last = { frame, print: fingerprint(resources) };
       return asked || frame.scores !== undefined || isDue(frame.step, every, run.steps);
     },
     save: async () => {
-      const frame = last as Savable;
+      const held = last as Held<Savable>;
+      const { frame } = held;
       const better = frame.scores !== undefined && frame.scores.psnr > ((await bestSoFar())?.psnr ?? -Infinity);
       if (!asked && !better && !isDue(frame.step, every, run.steps)) return;
       try {
-        await write(frame);
+        await write(held);
       } catch (cause) {
         // At the end of the run there is no later checkpoint to hope for.
         if (!isDiskFull(cause) || whenFull === 'stop' || frame.step + 1 === run.steps) throw cause;
@@ -90,18 +97,22 @@ export const checkpointKeeper = (
       }
     },
     ask: async (standing) => {
-      if (last && saved === last.step + 1) report.line(`${checkpointName(saved)} is saved already`);
-      else if (!standing || !isUnsaved()) asked = true;
-      else await write(last as Savable).catch((cause: unknown) => {
+      // A step that is still being looked at is not in the logs: it is saved when it is.
+      const held = last;
+      if (held && saved === held.frame.step + 1) report.line(`${checkpointName(saved)} is saved already`);
+      else if (!standing || !isLeft(held)) asked = true;
+      else await write(held).catch((cause: unknown) => {
         // Whoever asked went on before it was written: then it is for after the step.
-        if (isUnsaved()) throw cause;
+        if (isLeft(held)) throw cause;
         asked = true;
       });
     },
-    isUnsaved,
+    isUnsaved: () => isLeft(whole),
     end: async (failed) => {
+      // With its scores where it has any.
+      const held = last && whole && last.frame.step === whole.frame.step ? last : whole;
       try {
-        await write(last as Savable);
+        await write(held as Held<Settled>);
       } catch (cause) {
         if (!failed) throw cause;
         report.line((cause as Error).message);

@@ -52,20 +52,21 @@ export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment
 };
 
 /**
- * From a step that has run to what is kept of it: dropped updates, scores, samples, logs, checkpoints. Each is done before the next step begins.
+ * From a step that has run to what is kept of it: dropped updates, scores, samples, logs, checkpoints. Each is done before the next step begins, and the step is
+ * saved also when one of those that look at it fails.
  * @param resources what checkpoints save @param translate the model with its averaged weights
  */
 export const observe = (run: RunContext, gate: CreditGate, { data, track }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate): OperatorFunction<Settled, Settled> => {
   const heldOut = heldOutOf(run, { size: data.size });
-  return pipe(
-    guard<Settled>(run),
+  const observers = pipe(
     gate.stage('engine', pipe(
-      validate(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
+      validate<Settled>(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
       sample(run, heldOut, translate, { every: track.sampleEvery }),
     )),
-    gate.stage('disk', pipe(
-      report(run, gate, { every: track.logEvery }),
-      checkpoint(run, resources, { every: track.saveEvery, keep: track.keep }),
-    )),
+    gate.stage('disk', report(run, gate, { every: track.logEvery })),
+  );
+  return pipe(
+    guard<Settled>(run),
+    checkpoint(run, resources, observers, { every: track.saveEvery, keep: track.keep }),
   );
 };

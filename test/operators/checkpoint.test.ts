@@ -1,6 +1,6 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { BehaviorSubject, EMPTY, NEVER, type Observable, Subject, lastValueFrom, map, tap, toArray } from 'rxjs';
+import { BehaviorSubject, EMPTY, NEVER, type Observable, Subject, concatMap, lastValueFrom, map, tap, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { NonFiniteLossError } from '../../src/errors.ts';
 import { checkpoint } from '../../src/operators/checkpoint.ts';
@@ -10,12 +10,16 @@ import type { Keeper, KeeperOptions, Savable } from '../../src/run/keeper.ts';
 import { restoreRun } from '../../src/run/restore.ts';
 import type { RunFolder } from '../../src/run/runFolder.ts';
 import type { Settled } from '../../src/streams/frames.ts';
+import { OperatorError } from '../../src/streams/mapTensors.ts';
 import * as tf from '../../src/tf.ts';
 import { leakFree, marbles } from '../support.ts';
 import { type TinyNets, right, tinyNets, withNets, withRun } from '../run/support.ts';
 import { letsPass, settled, waitsForWork } from './plain.ts';
 
 const logged = (frame: Settled, psnr?: number): Savable => ({ ...frame, logged: true, scores: psnr === undefined ? undefined : { psnr, ssim: 0.5 } });
+
+/** Observers that have nothing to find out. */
+const asIs = map((frame: Savable): Savable => frame);
 
 const context = (folder: RunFolder, { start = 0, steps = 100 } = {}) => {
   const lines: string[] = [];
@@ -27,6 +31,7 @@ const context = (folder: RunFolder, { start = 0, steps = 100 } = {}) => {
 const train = (nets: TinyNets, step: number): void => { tf.tidy(() => { nets.generator.count.assign(tf.scalar(step + 1)); }); };
 
 const saved = async (run: RunFolder): Promise<number[]> => (await listCheckpoints(run.checkpoints)).map(({ step }) => step).reverse();
+const pause = (time: number): Promise<void> => new Promise((resolve) => { setTimeout(resolve, time); });
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 /** Trains steps one after the other, as in a run: each starts when the one before came through. `after` says how the source ends. */
@@ -40,7 +45,7 @@ Partial<KeeperOptions> & { psnr?: Readonly<Record<number, number>>; after?: (sou
     train(nets, step);
     source.next(logged(settled(step), psnr[step]));
   };
-  const done = lastValueFrom(source.pipe(checkpoint(run, nets, { every: 4, keep: 10, ...options }), map(({ step }) => step), tap(() => { queueMicrotask(next); }), toArray()));
+  const done = lastValueFrom(source.pipe(checkpoint(run, nets, asIs, { every: 4, keep: 10, ...options }), map(({ step }) => step), tap(() => { queueMicrotask(next); }), toArray()));
   next();
   return done;
 };
@@ -49,7 +54,7 @@ describe('checkpoint', () => {
   describe('with nothing to save', () => {
     // Variables that have changed whenever one looks are never saved.
     const moving = { generator: { get variables() { return { weights: { dataId: {} } as tf.Variable }; } } };
-    letsPass(() => (source) => source.pipe(map((frame) => logged(frame)), checkpoint(context({} as RunFolder), moving, { every: 1000 })));
+    letsPass(() => (source) => source.pipe(map((frame) => logged(frame)), checkpoint(context({} as RunFolder), moving, asIs, { every: 1000 })));
   });
 
   describe('while it saves', () => {
@@ -59,17 +64,17 @@ describe('checkpoint', () => {
       save?: (step: number) => Observable<never>; ask?: (standing: boolean) => Observable<never>; end?: (failed: boolean) => Observable<never>; isUnsaved?: () => boolean; isDue?: boolean;
     }) => (): Keeper => {
       let last = -1;
-      return { see: ({ step }) => { last = step; return isDue; }, save: () => save(last), ask, isUnsaved, end };
+      return { trained: () => {}, see: ({ step }) => { last = step; return isDue; }, save: () => save(last), ask, isUnsaved, end };
     };
     const frames = { a: logged(settled(0)), b: logged(settled(1)) };
-    waitsForWork('checkpoint', (save) => checkpoint(context({} as RunFolder), {}, { ...options, keeperOf: keeperOf({ save }) }), { load: (step) => logged(settled(step)), finishes: true });
+    waitsForWork('checkpoint', (save) => checkpoint(context({} as RunFolder), {}, asIs, { ...options, keeperOf: keeperOf({ save }) }), { load: (step) => logged(settled(step)), finishes: true });
 
     it.each([['|', false], ['#', true]] as const)('ends with a source that ended in %s when the last step is saved', (mark, failed) => leakFree(marbles(({ cold, expectObservable, expectSubscriptions }) => {
       const ends: boolean[] = [];
       const work = cold<never>('---|');
       const end = (isFailed: boolean): Observable<never> => { ends.push(isFailed); return work; };
       const source = cold(`-a-${mark}`, frames);
-      const saving = checkpoint<Savable>(context({} as RunFolder), {}, { ...options, keeperOf: keeperOf({ isDue: false, isUnsaved: () => true, end }) });
+      const saving = checkpoint(context({} as RunFolder), {}, asIs, { ...options, keeperOf: keeperOf({ isDue: false, isUnsaved: () => true, end }) });
       expectObservable(source.pipe(saving).pipe(map(({ step }) => `${step}`), tap({ error: () => { expect(ends).toEqual([failed]); }, complete: () => { expect(ends).toEqual([failed]); } }))).toBe(`-0----${mark}`);
       expectSubscriptions(work.subscriptions).toBe('---^--!');
     }))());
@@ -80,11 +85,11 @@ describe('checkpoint', () => {
       const work = cold<never>('----|');
       const source = cold('-a---b-|', frames);
       const ask = (standing: boolean): Observable<never> => { asked.push(standing); return work; };
-      expectObservable(source.pipe(checkpoint<Savable>(run as never, {}, { ...options, keeperOf: keeperOf({ isDue: false, ask }) }), map(({ step }) => `${step}`), tap({ complete: () => { expect(asked).toEqual([true]); } })))
+      expectObservable(source.pipe(checkpoint(run as never, {}, asIs, { ...options, keeperOf: keeperOf({ isDue: false, ask }) }), map(({ step }) => `${step}`), tap({ complete: () => { expect(asked).toEqual([true]); } })))
         .toBe('-0-----(1|)');
       expectSubscriptions(work.subscriptions).toBe('---^---!');
       expectSubscriptions(run.control.save.subscriptions).toBe(['^------!', '^---!']);
-      expectObservable(source.pipe(checkpoint<Savable>(run as never, {}, { ...options, keeperOf: keeperOf({ isDue: false, ask: () => cold('-#') }) }), map(({ step }) => `${step}`))).toBe('-0--#');
+      expectObservable(source.pipe(checkpoint(run as never, {}, asIs, { ...options, keeperOf: keeperOf({ isDue: false, ask: () => cold('-#') }) }), map(({ step }) => `${step}`))).toBe('-0--#');
     })));
   });
 
@@ -126,7 +131,7 @@ describe('checkpoint', () => {
     const run = context(folder);
     const frames = new Subject<Savable>();
     const seen: number[] = [];
-    const done = lastValueFrom(frames.pipe(checkpoint(run, nets, { every: 50, keep: 10 }), map(({ step }) => { seen.push(step); return step; })));
+    const done = lastValueFrom(frames.pipe(checkpoint(run, nets, asIs, { every: 50, keep: 10 }), map(({ step }) => { seen.push(step); return step; })));
     const step = (n: number): void => { train(nets, n); frames.next(logged(settled(n))); };
     const until = async (condition: () => Promise<boolean>): Promise<void> => { while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2)); };
     step(0);
@@ -150,7 +155,7 @@ describe('checkpoint', () => {
   it('saves after the step when training goes on before a checkpoint that was asked for is written', withRun((folder) => withNets(tinyNets(), async (nets) => {
     const run = context(folder);
     const frames = new Subject<Savable>();
-    const done = lastValueFrom(frames.pipe(checkpoint(run, nets, { every: 50 })));
+    const done = lastValueFrom(frames.pipe(checkpoint(run, nets, asIs, { every: 50 })));
     train(nets, 0);
     frames.next(logged(settled(0)));
     run.paused.next(true);
@@ -181,6 +186,53 @@ describe('checkpoint', () => {
     expect(await saved(folder)).toEqual([4]);
   })));
 
+  describe('around its observers', () => {
+    /** Trains one step after another; `look` is what the observers do. */
+    const observed = (run: ReturnType<typeof context>, nets: TinyNets, look: (frame: Settled) => Promise<Savable>): { step: (n: number) => void; end: () => void; done: Promise<Savable> } => {
+      const frames = new Subject<Settled>();
+      const done = lastValueFrom(frames.pipe(checkpoint(run, nets, concatMap(look), { every: 50, keep: 10 })));
+      return { step: (n) => { train(nets, n); frames.next(settled(n)); }, end: () => { frames.complete(); }, done };
+    };
+
+    it.each([['at once', async () => {}], ['later', () => pause(5)]] as const)('saves the very step that one of them fails on, %s', (_, before) => leakFree(withRun((folder) => withNets(tinyNets(), async (nets) => {
+      const { step, done } = observed(context(folder), nets, async (frame) => { await before(); throw new OperatorError('validate', frame, new Error('no memory')); });
+      step(0);
+      await expect(done).rejects.toThrow('validate failed at step 0 on [image0]: no memory');
+      expect(await saved(folder)).toEqual([1]);
+      const state = JSON.parse(await readFile(join(folder.checkpoints, 'checkpoint-1', 'state.json'), 'utf8')) as CheckpointState;
+      expect(state).toEqual({ method: 'tiny', step: 1, epoch: 0, seed: 7 });
+      train(nets, 9);
+      expect((await right(restoreRun(folder, nets)))?.broken).toEqual([]);
+      expect(await nets.generator.count.data()).toEqual(Float32Array.of(1));
+    })))());
+
+    it('does not save a step before it is in the logs, also when asked while the run stands', withRun((folder) => withNets(tinyNets(), async (nets) => {
+      const run = context(folder);
+      let release = (): void => {};
+      const { step, end, done } = observed(run, nets, async (frame) => { if (frame.step === 1) await new Promise<void>((resolve) => { release = resolve; }); return logged(frame); });
+      step(0);
+      await pause(5);
+      step(1);
+      run.paused.next(true);
+      run.save.next();
+      await pause(50);
+      expect(await saved(folder)).toEqual([]);
+      release();
+      end();
+      await done;
+      expect(await saved(folder)).toEqual([2]);
+      expect(run.lines).toEqual([]);
+    })));
+
+    it('does not save a step that training has gone beyond when one of them fails', withRun((folder) => withNets(tinyNets(), async (nets) => {
+      const { step, done } = observed(context(folder), nets, async () => { await pause(5); throw new Error('no memory'); });
+      step(0);
+      train(nets, 1);
+      await expect(done).rejects.toThrow('no memory');
+      expect(await saved(folder)).toEqual([]);
+    })));
+  });
+
   it('ends with the error when a checkpoint cannot be written', leakFree(withRun((folder) => withNets(tinyNets(), async (nets) => {
     const run = context(folder);
     await rm(folder.checkpoints, { recursive: true });
@@ -191,7 +243,7 @@ describe('checkpoint', () => {
   }))));
 
   it('refuses options that make no sense', () => {
-    expect(() => checkpoint(context({} as RunFolder), {}, { every: 0 })).toThrow('checkpoint: expected every to be a positive integer but received 0');
-    expect(() => checkpoint(context({} as RunFolder), {}, { every: 1, keep: 0 })).toThrow('checkpoint: expected keep to be a positive integer but received 0');
+    expect(() => checkpoint(context({} as RunFolder), {}, asIs, { every: 0 })).toThrow('checkpoint: expected every to be a positive integer but received 0');
+    expect(() => checkpoint(context({} as RunFolder), {}, asIs, { every: 1, keep: 0 })).toThrow('checkpoint: expected keep to be a positive integer but received 0');
   });
 });

@@ -25,7 +25,7 @@ import type { Translate } from '../../src/run/method.ts';
 import { restoreRun } from '../../src/run/restore.ts';
 import { createRunFolder, openRunFolder, rewindRunFolder } from '../../src/run/runFolder.ts';
 import { creditGate } from '../../src/streams/creditGate.ts';
-import type { Batch, Pair } from '../../src/streams/frames.ts';
+import type { Batch, Pair, Settled } from '../../src/streams/frames.ts';
 import { settle } from '../../src/streams/settle.ts';
 import { madeUp } from '../run/heldOut.ts';
 import { right, tinyNetwork } from '../run/support.ts';
@@ -77,13 +77,12 @@ type Image = tf.Tensor4D;
 type Apply = (image: Image) => Image;
 const generate = (generator: Apply, { source }: Pair): { fake: Image } => ({ fake: generator(source) });
 const judge = (critic: Apply, { replayed }: Pair & Replayed<'fake'>): { judged: Image } => ({ judged: critic(replayed.fake) });
-const observe = pipe(
-  guard(run),
-  validate(run, heldOut, translate, { every: 10, batch: 2 }),
+const observers = pipe(
+  validate<Settled>(run, heldOut, translate, { every: 10, batch: 2 }),
   sample(run, heldOut, translate, { every: 10, count: 2 }),
   report(run, gate, { every: 2 }),
-  checkpoint(run, nets, { every: 5, keep: 3 }),
 );
+const observe = pipe(guard<Settled>(run), checkpoint(run, nets, observers, { every: 5, keep: 3 }));
 const trained = gate.pull(batches()).pipe(
   map(decode),
   gate.inTurn(),

@@ -85,7 +85,7 @@ export const linePipeline: Method<Config, { line: Line }> = {
       settle(),
     );
     return gate.pull(batches()).pipe(
-      read, gate.inTurn(), linger > 0 ? concatMap(async (frame: Read) => { await new Promise((resolve) => { setTimeout(resolve, linger); }); return frame; }) : map((frame: Read) => frame), upload, gate.stage('engine', learn), gate.stage('disk', pipe(guard(run), report(run, gate, { every: 1 }), checkpoint(run, { line }, { every: 1000 }))), gate.settle(),
+      read, gate.inTurn(), linger > 0 ? concatMap(async (frame: Read) => { await new Promise((resolve) => { setTimeout(resolve, linger); }); return frame; }) : map((frame: Read) => frame), upload, gate.stage('engine', learn), gate.stage('disk', pipe(guard(run), checkpoint(run, { line }, report(run, gate, { every: 1 }), { every: 1000 }))), gate.settle(),
     );
   },
   translate: () => (source) => source,
