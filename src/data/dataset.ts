@@ -41,7 +41,7 @@ export type PairFile = Readonly<{
   id: string;
   source: ImageFile;
   target: ImageFile;
-  /** From `train_prompts.json`, where there is one. */
+  /** What `train_prompts.json` (`val_`, `test_` for the other splits) says about the source's file, where there is one. */
   prompt?: string;
 }>;
 
@@ -65,8 +65,11 @@ export type Dataset = Readonly<{
   files: ReadonlyMap<string, FileState>;
 }>;
 
+/** How many of these pairs have a prompt. */
+export const promptsOf = (pairs: readonly PairFile[]): number => pairs.filter(({ prompt }) => prompt !== undefined).length;
+
 /** What a dataset is, in lines for a person. */
 export const describeDataset = ({ root, layout, train, validation, heldOutBy, unused }: Dataset): string[] => [
-  `dataset ${root}: ${layout}; ${train.length} pairs to train on, ${validation.length} held out ${heldOutBy === 'split' ? '(a split of the folder)' : '(chosen by content hash)'}`,
+  `dataset ${root}: ${layout}; ${train.length} pairs to train on${promptsOf(train) > 0 ? ` (${promptsOf(train)} with a prompt)` : ''}, ${validation.length} held out ${heldOutBy === 'split' ? '(a split of the folder)' : '(chosen by content hash)'}`,
   ...unused.map(({ path, why }) => `unused ${path}: ${why}`),
 ];

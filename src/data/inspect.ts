@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import type { DatasetError } from '../errors.ts';
-import type { Dataset, ImageFile, PairFile, Unused } from './dataset.ts';
+import { type Dataset, type ImageFile, type PairFile, type Unused, promptsOf } from './dataset.ts';
 import { decodeImage } from './image.ts';
 import { scanDataset } from './scan.ts';
 
@@ -18,7 +18,14 @@ export type Inspection = Readonly<{
   /** Why not. */
   error?: string;
   layout?: string;
-  pairs: Readonly<{ train: number; heldOut: number; heldOutBy?: Dataset['heldOutBy']; prompts: number }>;
+  pairs: Readonly<{
+    train: number;
+    heldOut: number;
+    heldOutBy?: Dataset['heldOutBy'];
+    /** How many of those to train on, and of those held out, have a prompt. */
+    prompts: number;
+    heldOutPrompts: number;
+  }>;
   /** Image files of the pairs. */
   images: number;
   bytes: number;
@@ -73,18 +80,19 @@ const some = (ids: readonly string[]): string => `${ids.slice(0, 3).join(', ')}$
 const about = (ids: readonly string[], one: string, many: string): string[] => (ids.length === 0 ? [] : [`${ids.length} ${ids.length === 1 ? one : many}: ${some(ids)}`]);
 const isTurned = ({ image }: ImageFile): boolean => image?.kind.includes('orientation') ?? false;
 
-const hintsOf = ({ train, validation }: Dataset): string[] => {
+const hintsOf = ({ train, validation, files }: Dataset): string[] => {
   const pairs = [...train, ...validation];
   const where = (test: (pair: PairFile) => boolean): string[] => pairs.filter(test).map(({ id }) => id);
   return [
     ...about(where(({ source, target }) => source.path !== target.path && source.hash === target.hash), 'pair has one and the same file as source and target', 'pairs have one and the same file as source and target'),
     ...about(where(({ source, target }) => isTurned(source) !== isTurned(target)), 'pair has an EXIF orientation on one side only; check that both stand upright', 'pairs have an EXIF orientation on one side only; check that both stand upright'),
     ...about(where(({ source, target }) => source.image?.width !== target.image?.width), 'pair has sides of different size; both are resampled', 'pairs have sides of different size; both are resampled'),
+    ...(files.has('train_prompts.json') && promptsOf(pairs) === 0 ? ['train_prompts.json names no image; it should be an object of the sources\' file names, such as "1.png", and texts'] : []),
     ...(validation.length === 0 ? ['no pair is held out: nothing can be validated'] : []),
   ];
 };
 
-const nothing = { pairs: { train: 0, heldOut: 0, prompts: 0 }, images: 0, bytes: 0, sizes: [], kinds: [], formats: [], leaks: [], repeats: [], hints: [] };
+const nothing = { pairs: { train: 0, heldOut: 0, prompts: 0, heldOutPrompts: 0 }, images: 0, bytes: 0, sizes: [], kinds: [], formats: [], leaks: [], repeats: [], hints: [] };
 const unusable = (root: string, { message, cause }: DatasetError): Inspection => ({
   ...nothing, root, usable: false, error: message.split('\n')[0] as string,
   bad: cause instanceof AggregateError ? (cause.errors as DatasetError[]).map(({ subject, message: why }) => ({ path: relative(root, subject), why: why.slice(why.indexOf(': ') + 2) })) : [],
@@ -104,7 +112,7 @@ export const inspectDataset = async (root: string, progress: (done: number, all:
   const same = sameContent(images);
   return {
     root, usable: good.length > 0, ...(good.length === 0 && { error: `${root}: expected pairs to train on but each has a damaged file` }), layout,
-    pairs: { train: good.length, heldOut: held.length, heldOutBy, prompts: train.filter(({ prompt }) => prompt !== undefined).length },
+    pairs: { train: good.length, heldOut: held.length, heldOutBy, prompts: promptsOf(good), heldOutPrompts: promptsOf(held) },
     images: images.length, bytes: images.reduce((sum, { bytes }) => sum + bytes, 0),
     sizes: tally(images.map(({ image }) => `${image?.width} x ${image?.height}`)), kinds: tally(images.map(({ image }) => image?.kind ?? 'unknown')), formats: tally(images.map(({ image }) => image?.format ?? 'unknown')),
     bad: [...unused, ...broken],

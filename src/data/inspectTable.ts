@@ -19,7 +19,8 @@ export const inspectTable = ({ root, usable, error, layout, pairs, images, bytes
   `dataset  ${root}`,
   ...(layout === undefined ? [] : [
     `layout   ${layout}`,
-    `pairs    ${pairs.train} to train on, ${pairs.heldOut} held out${pairs.heldOut === 0 ? '' : pairs.heldOutBy === 'split' ? ' (a split of the folder)' : ' (chosen by content hash)'}${pairs.prompts > 0 ? `, ${plural(pairs.prompts, 'prompt')}` : ''}`,
+    `pairs    ${pairs.train} to train on, ${pairs.heldOut} held out${pairs.heldOut === 0 ? '' : pairs.heldOutBy === 'split' ? ' (a split of the folder)' : ' (chosen by content hash)'}`,
+    ...(pairs.prompts + pairs.heldOutPrompts > 0 ? [`prompts  ${pairs.prompts} of ${plural(pairs.train, 'pair')} to train on${pairs.heldOut > 0 ? `, ${pairs.heldOutPrompts} of those held out` : ''}`] : []),
     `images   ${images} files, ${megabytes(bytes)}`,
   ]),
   ...section('size', rows(sizes, most)), ...section('kind', rows(kinds, most)), ...section('format', rows(formats, most)),

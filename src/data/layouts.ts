@@ -11,7 +11,7 @@ export type Recognised = Readonly<{ layout: string; pairs: readonly PathPair[]; 
 const extensions = /\.(jpe?g|png|webp|tiff?|gif|avif|heif|heic|jp2|jxl|bmp|ppm|pgm|svg)$/i;
 export const isImagePath = (path: string): boolean => extensions.test(path);
 
-const splits: readonly Split[] = ['train', 'val', 'test'];
+export const splits: readonly Split[] = ['train', 'val', 'test'];
 const stemOf = (path: string): string => path.replace(/\.[^./]+$/, '');
 
 /** Images below a folder, by stem; of two files with one stem the first in order is kept. */

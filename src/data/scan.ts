@@ -6,7 +6,7 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import { DatasetError } from '../errors.ts';
 import type { Dataset, FileState, ImageFile, ImageInfo, PairFile, Unused } from './dataset.ts';
 import { UnreadableImage, isSameAspect, partSize, probeImage } from './image.ts';
-import { type PathPair, isImagePath, layoutNames, recognise } from './layouts.ts';
+import { type PathPair, type Split, isImagePath, layoutNames, recognise, splits } from './layouts.ts';
 
 /** The share of pairs that is held out where the folder has no split of its own. */
 export const heldOutShare = 0.1;
@@ -14,7 +14,7 @@ export const heldOutShare = 0.1;
 const filesAtOnce = 16;
 /** Milliseconds that no disk's clock is coarser than; FAT has two seconds. */
 const clockTick = 2000;
-const promptsFile = 'train_prompts.json';
+const promptsFiles = splits.map((split) => `${split}_prompts.json`);
 
 /** Every file below a folder that could matter: images and the prompts; hidden names are passed over, links are followed. */
 const list = async (root: string, folder = '', depth = 0): Promise<string[]> => {
@@ -23,7 +23,7 @@ const list = async (root: string, folder = '', depth = 0): Promise<string[]> => 
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
     const kind = entry.isSymbolicLink() ? await stat(join(root, path)).catch(() => undefined) : entry;
     if (kind?.isDirectory()) return depth < 8 ? list(root, path, depth + 1) : [];
-    return kind?.isFile() && (isImagePath(path) || path === promptsFile) ? [path] : [];
+    return kind?.isFile() && (isImagePath(path) || promptsFiles.includes(path)) ? [path] : [];
   }));
   return found.flat();
 };
@@ -66,16 +66,23 @@ const lookAt = async (root: string, known: ReadonlyMap<string, FileState>): Prom
   return new Map(states.flatMap((state) => (state ? [[state.path, state] as const] : [])));
 };
 
-const readPrompts = async (root: string, files: ReadonlyMap<string, FileState>, unused: Unused[]): Promise<Readonly<Record<string, unknown>>> => {
-  if (!files.has(promptsFile)) return {};
+/** What a split's file says about its images, by the names of the sources' files. */
+const readPrompts = async (root: string, split: Split, files: ReadonlyMap<string, FileState>, unused: Unused[]): Promise<ReadonlyMap<string, string>> => {
+  const path = `${split}_prompts.json`;
+  if (!files.has(path)) return new Map();
   try {
-    const parsed: unknown = JSON.parse(await readFile(join(root, promptsFile), 'utf8'));
-    if (parsed !== null && typeof parsed === 'object' && !Array.isArray(parsed)) return parsed as Record<string, unknown>;
-    unused.push({ path: promptsFile, why: 'expected an object of file names and prompts' });
+    const parsed: unknown = JSON.parse(await readFile(join(root, path), 'utf8'));
+    if (parsed !== null && typeof parsed === 'object' && !Array.isArray(parsed)) {
+      const entries = Object.entries(parsed);
+      const wrong = entries.filter(([, prompt]) => typeof prompt !== 'string');
+      if (wrong.length > 0) unused.push({ path, why: `expected a text for each image but received ${JSON.stringify(wrong[0]?.[1])} for ${wrong[0]?.[0]}${wrong.length > 1 ? ` and ${wrong.length - 1} more like it` : ''}` });
+      return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+    }
+    unused.push({ path, why: 'expected an object of file names and prompts' });
   } catch (cause) {
-    unused.push({ path: promptsFile, why: `expected JSON but received ${(cause as Error).message}` });
+    unused.push({ path, why: `expected JSON but received ${(cause as Error).message}` });
   }
-  return {};
+  return new Map();
 };
 
 /**
@@ -117,11 +124,11 @@ const assemble = async (root: string, files: ReadonlyMap<string, FileState>): Pr
     throw nothingToUse(root, `expected pairs in one of the layouts ${layoutNames.join(' | ')} but found ${images.length} image files that form no pair`, almost);
   }
   const unused = [...found.unused];
-  const prompts = await readPrompts(root, files, unused);
+  const prompts = new Map(await Promise.all(splits.map(async (split) => [split, await readPrompts(root, split, files, unused)] as const)));
   const image = (path: string, part: ImageFile['part']): ImageFile => ({ ...files.get(path) as FileState, file: join(root, path), part });
-  const pairOf = ({ id, source, target, sideBySide }: PathPair): PairFile => {
-    const prompt = prompts[source.slice(source.lastIndexOf('/') + 1)];
-    return { id, source: image(source, sideBySide ? 'left' : 'whole'), target: image(target, sideBySide ? 'right' : 'whole'), ...(typeof prompt === 'string' && { prompt }) };
+  const pairOf = ({ split, id, source, target, sideBySide }: PathPair): PairFile => {
+    const prompt = prompts.get(split)?.get(source.slice(source.lastIndexOf('/') + 1));
+    return { id, source: image(source, sideBySide ? 'left' : 'whole'), target: image(target, sideBySide ? 'right' : 'whole'), ...(prompt !== undefined && { prompt }) };
   };
   const usable = new Map<PathPair['split'], PairFile[]>([['train', []], ['val', []], ['test', []]]);
   for (const paths of found.pairs) {

@@ -125,8 +125,8 @@ describe('pairs that cannot be decoded', () => {
 
   it('are replaced by the first spare that can, under the same plan; what was passed over is told', async () => {
     const decode = pairDecoder(await off());
-    const result = await decode(job(pairOf('bad.png', 'good.png'), [pairOf('good.png', 'gone.png'), pairOf('good.png', 'wide.png'), pairOf('good.png', 'good.png')]), options);
-    expect(result.id).toBe('good.png');
+    const result = await decode(job({ ...pairOf('bad.png', 'good.png'), prompt: 'never shown' }, [pairOf('good.png', 'gone.png'), pairOf('good.png', 'wide.png'), { ...pairOf('good.png', 'good.png'), prompt: 'a field' }]), options);
+    expect(result).toMatchObject({ id: 'good.png', prompt: 'a field' });
     expect(result.source.every((value) => value === 1)).toBe(true);
     expect(result.broken).toEqual([
       { path: join(folder, 'bad.png'), why: `${join(folder, 'bad.png')}: expected an image (PNG, JPEG, WebP, TIFF, GIF or AVIF) but the file holds text: "no"` },

@@ -25,7 +25,7 @@ describe('inspectDataset', () => {
     const heard: number[] = [];
     const found = await inspectDataset(fixtures.tiny.root, (done, all) => { heard.push(done); expect(all).toBe(20); });
     expect(found).toMatchObject({
-      usable: true, layout: 'train_A/ train_B/ test_A/ test_B/', pairs: { train: 8, heldOut: 2, heldOutBy: 'split', prompts: 0 }, images: 20,
+      usable: true, layout: 'train_A/ train_B/ test_A/ test_B/', pairs: { train: 8, heldOut: 2, heldOutBy: 'split', prompts: 0, heldOutPrompts: 0 }, images: 20,
       sizes: [{ what: '32 x 32', images: 20 }], kinds: [{ what: 'sRGB 8 bit', images: 20 }], formats: [{ what: 'png', images: 20 }], bad: [], leaks: [], repeats: [], hints: [],
     });
     expect(heard).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
@@ -52,13 +52,19 @@ describe('inspectDataset', () => {
     const turned = await sharp(await image(20, 20)).withMetadata({ orientation: 6 }).jpeg().toBuffer();
     for (const [path, bytes] of Object.entries({
       'train_A/1.png': a, 'train_B/1.png': b, 'train_A/2.png': c, 'train_B/2.png': b, 'train_A/3.png': d, 'train_B/3.png': d, 'test_A/9.png': a, 'test_B/9.png': await image(20, 20),
-      'train_A/4.jpg': turned, 'train_B/4.png': await image(40, 40), 'train_prompts.json': '{"1.png": "a mill"}',
+      'train_A/4.jpg': turned, 'train_B/4.png': await image(40, 40), 'train_prompts.json': '{"1.png": "a mill", "4.jpg": "another"}', 'test_prompts.json': '{"9.png": "the last"}',
     })) await put(path, bytes);
     const found = await inspectDataset(root);
-    expect(found).toMatchObject({ usable: true, pairs: { train: 4, heldOut: 1, prompts: 1 }, leaks: [['train_A/1.png', 'test_A/9.png']], repeats: [['train_B/1.png', 'train_B/2.png'], ['train_A/3.png', 'train_B/3.png']] });
+    expect(found).toMatchObject({ usable: true, pairs: { train: 4, heldOut: 1, prompts: 2, heldOutPrompts: 1 }, leaks: [['train_A/1.png', 'test_A/9.png']], repeats: [['train_B/1.png', 'train_B/2.png'], ['train_A/3.png', 'train_B/3.png']] });
     expect(found.hints).toEqual([
       'pair has one and the same file as source and target: 3', 'pair has an EXIF orientation on one side only; check that both stand upright: 4', 'pair has sides of different size; both are resampled: 4',
     ].map((hint) => `1 ${hint}`));
+    expect(inspectTable(found)).toContain('\nprompts  2 of 4 pairs to train on, 1 of those held out\n');
+    await put('train_prompts.json', '{"1": "a mill"}');
+    await rm(join(root, 'test_prompts.json'));
+    const missed = await inspectDataset(root);
+    expect(missed.pairs).toMatchObject({ prompts: 0, heldOutPrompts: 0 });
+    expect(missed.hints).toContain('train_prompts.json names no image; it should be an object of the sources\' file names, such as "1.png", and texts');
     expect(inspectTable(found)).toContain('scores on held-out pairs will be flattered by 1 image');
   });
 

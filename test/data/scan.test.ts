@@ -36,12 +36,12 @@ const many = (count: number, more: Readonly<Record<string, string | Uint8Array>>
 
 describe('scanDataset', () => {
   it('takes the splits of the folder and its prompts', async () => {
-    await write({ 'train_A/a.png': '1', 'train_B/a.png': '2', 'test_A/b.png': '3', 'test_B/b.png': '4', 'train_prompts.json': '{"a.png": "a red barn"}' });
+    await write({ 'train_A/a.png': '1', 'train_B/a.png': '2', 'test_A/b.png': '3', 'test_B/b.png': '4', 'test_A/c.png': '5', 'test_B/c.png': '6', 'train_prompts.json': '{"a.png": "a red barn", "b.png": "no"}', 'test_prompts.json': '{"b.png": "a blue barn"}' });
     const dataset = await right(scanDataset(root));
     expect(dataset.train.map(({ id, prompt }) => [id, prompt])).toEqual([['a', 'a red barn']]);
-    expect(dataset.validation.map(({ id }) => id)).toEqual(['b']);
+    expect(dataset.validation.map(({ id, prompt }) => [id, prompt])).toEqual([['b', 'a blue barn'], ['c', undefined]]);
     expect(dataset.train[0]?.source).toMatchObject({ path: 'train_A/a.png', file: join(root, 'train_A/a.png'), part: 'whole', bytes: tinyPng('1').length, image: { width: 1, height: 1, kind: 'grey 8 bit' } });
-    expect(describeDataset(dataset)[0]).toBe(`dataset ${root}: train_A/ train_B/ test_A/ test_B/; 1 pairs to train on, 1 held out (a split of the folder)`);
+    expect(describeDataset(dataset)[0]).toBe(`dataset ${root}: train_A/ train_B/ test_A/ test_B/; 1 pairs to train on (1 with a prompt), 2 held out (a split of the folder)`);
   });
 
   it('validates on val rather than test, where there are both', async () => {
@@ -81,6 +81,12 @@ describe('scanDataset', () => {
     const { unused, train } = await right(scanDataset(root));
     expect(unused[0]?.why).toMatch(/^expected JSON but received/);
     expect(train).toHaveLength(1);
+    await write({ 'train_A/b.png': '3', 'train_B/b.png': '4', 'train_prompts.json': '{"a.png": ["a barn"], "b.png": "a barn"}' });
+    const some = await right(scanDataset(root));
+    expect(some.unused).toEqual([{ path: 'train_prompts.json', why: 'expected a text for each image but received ["a barn"] for a.png' }]);
+    expect([...some.train, ...some.validation].map(({ id, prompt }) => [id, prompt]).sort()).toEqual([['a', undefined], ['b', 'a barn']]);
+    await write({ 'train_prompts.json': '[1]' });
+    expect((await right(scanDataset(root))).unused).toEqual([{ path: 'train_prompts.json', why: 'expected an object of file names and prompts' }]);
   });
 
   it('leaves out pairs with a bad file, and says what was expected and what came', async () => {

@@ -12,7 +12,7 @@ import { batch } from '../../src/operators/batch.ts';
 import { type Pixels, decodePairs } from '../../src/operators/decodePairs.ts';
 import { fold, seeded } from '../../src/random.ts';
 import { creditGate } from '../../src/streams/creditGate.ts';
-import type { Batch, Pair } from '../../src/streams/frames.ts';
+import type { Batch, Pair, Prompted } from '../../src/streams/frames.ts';
 import { OperatorError, release } from '../../src/streams/mapTensors.ts';
 import { type Named, pairBatches } from '../../src/streams/pairBatches.ts';
 import { batchAt, leakFree, marbles, steps } from '../support.ts';
@@ -141,6 +141,17 @@ describe('names to tensors', () => {
     });
     const { source } = await pairDecoder(await workingCache('off', ''))(jobs[1] as (typeof jobs)[number], { size: 16, magnifies: 1, strict: true });
     expect(all[6]?.source.slice(768, 1536)).toEqual(source);
+  }));
+
+  it('brings every image\'s prompt with it', leakFree(async () => {
+    const told = ids.map((id, i) => ({ ...pair(id), ...(i % 2 === 0 && { prompt: `all about ${id}` }) }));
+    const gate = creditGate(2);
+    const prompts = (frame: Pair & Prompted): (readonly [string, string | undefined])[] => { release(frame); return frame.ids.map((id, i) => [id, frame.prompts[i]] as const); };
+    const frames = gate.pull(pairBatches(told, { batch: 3, seed: 4, steps: 5 })).pipe(decodePairs({ size: 8 }), gate.inTurn(), batch(), map((frame) => ({ ...frame, seen: prompts(frame) })), gate.settle());
+    const seen = (await lastValueFrom(frames.pipe(toArray()))).flatMap((frame) => frame.seen);
+    expect(seen).toHaveLength(15);
+    for (const [id, prompt] of seen) expect(prompt).toBe(told.find((one) => one.id === id)?.prompt);
+    expect(new Set(seen.map(([, prompt]) => prompt)).size).toBeGreaterThan(3);
   }));
 
   it('ends at once when nobody listens any more', async () => {

@@ -19,7 +19,7 @@ describe('check', () => {
     expect(table.text).toMatch(/^dataset {2}.*\nlayout {3}train_A\/ train_B\/ test_A\/ test_B\/\n/);
     const json = await said('--data', fixtures.tiny.root, '--json');
     expect(json.status).toBe(0);
-    expect((JSON.parse(json.text) as Inspection).pairs).toEqual({ train: 8, heldOut: 2, heldOutBy: 'split', prompts: 0 });
+    expect((JSON.parse(json.text) as Inspection).pairs).toEqual({ train: 8, heldOut: 2, heldOutBy: 'split', prompts: 0, heldOutPrompts: 0 });
   });
 
   it('ends with 1 for a folder of no use, and 2 for a flag that is none', async () => {

@@ -12,18 +12,21 @@ import { encode } from '../../src/operators/encode.ts';
 import { minSnr } from '../../src/operators/minSnr.ts';
 import { seeded } from '../../src/random.ts';
 import { flow } from '../../src/schedules/processes/flow.ts';
-import type { Batch, Pair } from '../../src/streams/frames.ts';
+import type { Batch, Pair, Prompted } from '../../src/streams/frames.ts';
 import type { Named } from '../../src/streams/pairBatches.ts';
 import { settle } from '../../src/streams/settle.ts';
 
 declare const names: Observable<Named>;
 declare const bare: Observable<Batch>;
 declare const pairs: Observable<Pair>;
+/** Stands for a method that is conditioned on text. */
+declare const readText: <F extends Pair & Prompted>(source: Observable<F>) => Observable<F>;
 const key = seeded(0);
 
 // As they belong.
 export const right = [
   names.pipe(augment(key), decodePairs({ size: 8 }), batch()),
+  names.pipe(augment(key), decodePairs({ size: 8 }), batch(), readText),
   pairs.pipe(encode(identity), addNoise({ gamma: [0, 1], key })),
   pairs.pipe(encode(identity), corrupt(flow(), { key }), minSnr()),
 ];
@@ -35,6 +38,8 @@ export const wrong = [
   bare.pipe(decodePairs({ size: 8 })),
   // @ts-expect-error noise is mixed into latents, which `encode` makes
   pairs.pipe(addNoise({ gamma: [0, 1], key })),
+  // @ts-expect-error nobody said anything about these pairs
+  pairs.pipe(readText),
   // @ts-expect-error there is nothing to encode before the batch is decoded
   bare.pipe(encode(identity)),
   // @ts-expect-error weights are those of a corrupted frame
