@@ -94,4 +94,6 @@ export type Method<C extends BaseConfig, N extends Readonly<Record<string, Resou
    * image, and so are those of held-out pairs; copying the source is no baseline.
    */
   reconstructs?: (config: C) => ImageSide;
+  /** For methods that `--init` may give another architecture: the configuration with that of a diffusers folder, whose `config.json` is `model`. */
+  adopt?: (config: C, model: Readonly<Record<string, unknown>>) => C;
 }>;

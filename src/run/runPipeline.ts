@@ -15,6 +15,7 @@ import { type EngineInfo, startEngine } from '../tf.ts';
 import { type Layer, parseConfig, readLayer, takeOptions } from './config.ts';
 import { type ControlPanel, controlPanel, keysText, listenToKeys, listenToSignals } from './control.ts';
 import { type Datasets, datasetsOnDisk } from './datasets.ts';
+import { filledIn } from './fillIn.ts';
 import { helpText } from './help.ts';
 import type { BaseConfig, Method, ReportSink, SkippedFiles } from './method.ts';
 import { orThrow, unwrap } from './orThrow.ts';
@@ -87,8 +88,10 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
     report.line(helpText({ usage: `node ${shownPath(script)}`, summary: `${method.name}: ${method.summary}`, options: runOptions, schema: method.schema }));
     return 0;
   }
-  const { config, resume } = await configure(method, options, rest);
+  const { config: asked, resume } = await configure(method, options, rest);
   const weights = options.init === undefined ? undefined : await unwrap(findWeights(options.init));
+  const { model } = { ...weights } as { model?: Readonly<Record<string, unknown>> };
+  const config = await filledIn(method.schema, model && method.adopt ? method.adopt(asked, model) : asked);
   const engine = await startEngine();
   report.line(engineLine(engine));
   const root = resolve(config.data.root);

@@ -1,32 +1,45 @@
 /** Beginning from other weights than fresh draws: where they are read from, and what of them is taken over. */
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { type MillraceError, WeightsError } from '../errors.ts';
 import type { Net, StateDict } from '../models/net.ts';
 import { type ParamSpec, type Shape, sizeOf } from '../models/network.ts';
+import { openStateDict } from '../models/weights/openWeights.ts';
 import { readStateDict } from '../models/weights/safetensors.ts';
 import type { Resource } from '../streams/scoped.ts';
 import { follow } from './atomic.ts';
 import { isNet } from './checkpointPlan.ts';
 import { findCheckpoint, readWeights, runOf } from './restore.ts';
+import { configFile, readJson } from './runFolder.ts';
 
 type Dicts = Readonly<Record<string, StateDict>>;
 
-/** Weights as they were found: by net name, or (a single file) of a net that is yet to be guessed. */
-export type FoundWeights = Readonly<{ path: string; nets: Dicts } | { path: string; file: StateDict }>;
+const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
+
+/** Weights as they were found: by net name, or (a single file or model) of a net that is yet to be guessed. */
+export type FoundWeights = Readonly<{ path: string; nets: Dicts } | {
+  path: string;
+  file: StateDict;
+  /** Of a diffusers folder: its `config.json`. */
+  model?: Readonly<Record<string, unknown>>;
+}>;
 
 /**
- * Reads weights to begin from: of a run (its newest checkpoint), of one checkpoint, or a `.safetensors` file.
+ * Reads weights to begin from: of a run (its newest checkpoint), of one checkpoint, of a model folder of diffusers, or a `.safetensors` file.
  * @param from `ema` prefers the averaged weights of a run
  */
 export const findWeights = (path: string, from: 'ema' | 'weights' = 'ema'): TE.TaskEither<MillraceError, FoundWeights> => async () => {
   // A file that is no weights file may stand for a link, where the system has none.
   const there = path.endsWith('.safetensors') ? resolve(path) : await follow(path);
   const info = await stat(there).catch(() => undefined);
-  if (info === undefined) return E.left(new WeightsError(path, `${path}: expected a run, a checkpoint or a .safetensors file but found nothing`));
+  if (info === undefined) return E.left(new WeightsError(path, `${path}: expected a run, a checkpoint, a model folder or a .safetensors file but found nothing`));
   if (info.isFile()) return TE.map((file: StateDict) => ({ path, file }))(readStateDict(there))();
+  if (await exists(join(there, 'config.json')) && !await exists(join(there, configFile))) {
+    const model = await readJson(join(there, 'config.json')) as Readonly<Record<string, unknown>>;
+    return TE.map((file: StateDict) => ({ path, file, model }))(openStateDict(there))();
+  }
   const opened = await runOf(there)();
   if (E.isLeft(opened)) return opened;
   const { run } = opened.right;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Resource, free } from '../streams/scoped.ts';
 import { follow } from './atomic.ts';
 import { parseConfig } from './config.ts';
+import { filledIn } from './fillIn.ts';
 import { readGiven } from './given.ts';
 import type { BaseConfig } from './method.ts';
 import { orThrow, unwrap } from './orThrow.ts';
@@ -25,7 +26,8 @@ export type TrainedRun = Readonly<{ method: AnyMethod; config: BaseConfig; check
 export const findTrained = async (path: string, { checkpoint: which, words = [], others = [] }: { checkpoint: string; words?: readonly string[]; others?: readonly string[] }): Promise<TrainedRun> => {
   const { run, record } = await unwrap(runOf(path));
   const method = await methodOf(record.method);
-  const config = orThrow(parseConfig(method.schema, words, { layers: [{ name: join(run.path, configFile), values: record.config }], others }));
+  const asked = orThrow(parseConfig(method.schema, words, { layers: [{ name: join(run.path, configFile), values: record.config }], others }));
+  const config = await filledIn(method.schema, asked);
   const named = await follow(path);
   const hasBest = which !== 'best' || await stat(join(run.checkpoints, 'best')).then(() => true, () => false);
   const checkpoint = await unwrap(findCheckpoint(run, named !== run.path ? named : hasBest ? which : 'latest'));

@@ -11,6 +11,7 @@ import type { EngineInfo } from '../../tf.ts';
 import { isNet } from '../checkpointPlan.ts';
 import { type Control, controlPanel } from '../control.ts';
 import { describeEnvironment } from '../environment.ts';
+import { filledIn } from '../fillIn.ts';
 import { readGiven } from '../given.ts';
 import type { BaseConfig, ReportSink, RunContext, SkippedFiles, Translate } from '../method.ts';
 import { createRunFolder } from '../runFolder.ts';
@@ -58,7 +59,7 @@ const sizeOfNet = (resource: Resource): number | undefined => {
 export const trainVariant = async <T>({ method, configure }: Variant, steps: number, place: TrainingPlace, { points, limit = Infinity }: { points: number; limit?: number }, use: (translate: Translate, config: BaseConfig, trained: Trained) => Promise<T>): Promise<T> => {
   const { dataset, engine, out, control, skippedFiles, report } = place;
   const every = Math.max(1, Math.ceil(steps / points));
-  const config = configure({ steps, 'track.validateEvery': every, 'track.sampleEvery': steps, 'track.saveEvery': steps });
+  const config = await filledIn(method.schema, configure({ steps, 'track.validateEvery': every, 'track.sampleEvery': steps, 'track.saveEvery': steps }));
   const made = await createRunFolder({ root: out, method: method.name, config, env: await describeEnvironment(engine) })();
   if (E.isLeft(made)) throw made.left;
   const folder = made.right;
