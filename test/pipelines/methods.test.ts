@@ -13,6 +13,7 @@ import { rectified } from '../../pipelines/rectified.ts';
 import { regression } from '../../pipelines/regression.ts';
 import { residual } from '../../pipelines/residual.ts';
 import { turbo } from '../../pipelines/turbo.ts';
+import { vae } from '../../pipelines/vae.ts';
 import { lpips } from '../../src/models/lpips.ts';
 import { saveSafetensors } from '../../src/models/weights/saveSafetensors.ts';
 import { fold, seeded } from '../../src/random.ts';
@@ -61,6 +62,8 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['r3gan', r3gan, 'generator.l1', [...smallGame, '--set', 'final.augment=0']],
   ['r3gan from noise', r3gan, 'critic.adversarial', [...smallGame, '--set', 'game.from=noise']],
   ['residual (ResShift)', residual, 'denoiser.loss', small],
+  ['vae', vae, 'vae.l1', small],
+  ['vae with LPIPS, a fixed posterior and other terms', vae, 'vae.lpips', [...small, '--set', 'data.size=32', '--set', 'perceptual.backbone=squeeze', '--set', 'perceptual.lpips=["LPIPS"]', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'loss.kl=0', '--set', 'loss.z=0.1', '--set', 'loss.edge=0.1', '--set', 'loss.pooled=0.1', '--set', 'loss.l2=0.5']],
   ['residual (RDDM)', residual, 'denoiser.loss', [...small, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
 ];
 
