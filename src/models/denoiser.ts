@@ -2,6 +2,7 @@ import * as tf from '../tf.ts';
 import type { Corrupted } from '../losses/regress.ts';
 import type { Batch } from '../streams/frames.ts';
 import type { Latents } from './codec.ts';
+import type { ControlResiduals } from './controlNet.ts';
 import type { Network } from './network.ts';
 import { unet2d } from './unet2d.ts';
 
@@ -25,18 +26,23 @@ export type DenoiserConfig = Readonly<{
  * source where the method wants that.
  *   noisy   float32 [B, H, W, C] @param t float32 [B], about 0..1000 @param source float32 [B, H, W, C]
  *   output  float32 [B, H, W, C]
- * H and W are multiples of 2^(multipliers - 1).
+ * H and W are multiples of 2^(multipliers - 1). What a control network adds goes to its skips and its middle.
  */
-export const denoiser = ({ channels, conditioned, base, multipliers, depth, attention, groups }: DenoiserConfig): Network<[noisy: tf.Tensor4D, t: tf.Tensor1D, source: tf.Tensor4D], tf.Tensor4D> => {
+export const denoiser = (config: DenoiserConfig): Network<[noisy: tf.Tensor4D, t: tf.Tensor1D, source: tf.Tensor4D, control?: ControlResiduals], tf.Tensor4D> => {
+  const network = unet2d(denoiserTrunk(config));
+  return { ...network, name: 'denoiser', apply: (params, noisy, t, source, control) => network.apply(params, config.conditioned ? tf.concat([noisy, source], 3) : noisy, t, control) };
+};
+
+/** The UNet2DModel behind a denoiser, as its configuration. */
+export const denoiserTrunk = ({ channels, conditioned, base, multipliers, depth, attention, groups }: DenoiserConfig): Readonly<Record<string, unknown>> => {
   const widths = multipliers.map((multiplier) => base * multiplier);
   const last = widths.length - 1;
-  const network = unet2d({
+  return {
     in_channels: conditioned ? 2 * channels : channels, out_channels: channels, block_out_channels: widths, layers_per_block: depth,
     down_block_types: widths.map((_, i) => (attention && i === last ? 'AttnDownBlock2D' : 'DownBlock2D')),
     up_block_types: widths.map((_, i) => (attention && i === 0 ? 'AttnUpBlock2D' : 'UpBlock2D')),
     attention_head_dim: widths[last], norm_num_groups: groups, add_attention: attention,
-  });
-  return { ...network, name: 'denoiser', apply: (params, noisy, t, source) => network.apply(params, conditioned ? tf.concat([noisy, source], 3) : noisy, t) };
+  };
 };
 
 /** A frame in the space the method works in. */

@@ -7,7 +7,7 @@ import * as tf from '../tf.ts';
 import { activationNames } from './blocks/activation.ts';
 import { embeddingTable, gaussianFourier, sinusoids, timestepMlp } from './blocks/embeddings.ts';
 import { type DownType, type UnetLevel, type UnetStyle, type UpType, attendsToTokens, carriesSkipImage, downTypes, upTypes } from './blocks/unetBlocks.ts';
-import { ascent, descent } from './blocks/unetTrunk.ts';
+import { type Added, type Descent, ascent, descent } from './blocks/unetTrunk.ts';
 import { blockType, count, counts, parseModelConfig, refuse, sampleSize } from './modelConfig.ts';
 import { type Layer, type Network, type Scope, buildNetwork } from './network.ts';
 import { conv2d, groupNorm, silu } from './nn.ts';
@@ -50,8 +50,11 @@ const schema = z.strictObject({
 /** Fields of diffusers' `UNet2DModel`. `dropout` is the identity here, as the reference is in evaluation mode; `sample_size` is informative. */
 export type Unet2dConfig = z.output<typeof schema>;
 
-/** What a UNet2D is given beside image and time: int32 [B] class labels, or, as `class_embed_type` says, times [B] or embeddings [B, D]. */
-export type Unet2dGiven = Readonly<{ classLabels?: tf.Tensor }>;
+/**
+ * What a UNet2D is given beside image and time: int32 [B] class labels, or, as `class_embed_type` says, times [B] or embeddings [B, D]; and what a control
+ * network adds, one residual for each skip and one for the middle.
+ */
+export type Unet2dGiven = Readonly<{ classLabels?: tf.Tensor }> & Pick<Added, 'downResiduals' | 'midResidual'>;
 
 export type Unet2d = Network<[sample: Image, timestep: tf.Tensor, given?: Unet2dGiven], Image> & Readonly<{ config: Unet2dConfig }>;
 
@@ -82,7 +85,32 @@ const styleOf = (config: Unet2dConfig, temb: number): UnetStyle => ({
   downsamplePadding: config.downsample_padding, downsampleType: config.downsample_type, upsampleType: config.upsample_type, linearProjection: false, contextNorm: null,
 });
 
-const headDimOf = (config: Unet2dConfig, width: number): number => config.attention_head_dim ?? width;
+const tembOf = ({ time_embedding_dim: dim, block_out_channels: widths }: Unet2dConfig): number => dim ?? (widths[0] as number) * 4;
+
+const levelOf = (config: Unet2dConfig, width: number, layers: number): UnetLevel => ({ layers, headDim: config.attention_head_dim ?? width, heads: 1, depths: [], context: null, onlyCross: false });
+
+/** From image and time to the middle: all that comes before the way up, which is also what a control network copies. `hint` is added after the first convolution. */
+export const unet2dDescent = (root: Scope, config: Unet2dConfig): Layer<[input: Image, timestep: tf.Tensor, given?: Unet2dGiven & Readonly<{ hint?: Image }>], Descent & Readonly<{ temb: tf.Tensor2D }>> => {
+  const { block_out_channels: widths, norm_num_groups: groups } = config;
+  const [base, low] = [widths[0] as number, widths.at(-1) as number];
+  const temb = tembOf(config);
+  const convIn = conv2d(root.at('conv_in'), { from: config.in_channels, to: base, padding: 1 });
+  const time = timeProjection(root.at('time_proj'), config);
+  const embed = timestepMlp(root.at('time_embedding'), { from: time.size, to: temb });
+  const label = labelEmbedding(root.at('class_embedding'), config, time, temb);
+  const attentionGroups = config.attn_norm_num_groups ?? (config.resnet_time_scale_shift === 'default' ? groups ?? Math.min(Math.floor(low / 4), 32) : null);
+  const down = descent(root, {
+    widths, down: config.down_block_types as DownType[], levels: widths.map((width) => levelOf(config, width, config.layers_per_block)), style: styleOf(config, temb),
+    mid: config.mid_block_type === null ? undefined : { attend: config.add_attention ? 'image' : 'none', channels: low, scale: config.mid_block_scale_factor, attentionGroups },
+  });
+  return (params, sample, t, { classLabels, hint, ...added } = {}) => {
+    const timed = embed(params, time.project(params, t));
+    if (!label && classLabels) throw new TypeError(`${model}: classLabels came, but the network has no class embedding (class_embed_type, num_class_embeds)`);
+    const embedded = label ? tf.add<tf.Tensor2D>(timed, label(params, classLabels)) : timed;
+    const entry = convIn(params, sample);
+    return { ...down(params, hint ? tf.add<Image>(entry, hint) : entry, { temb: embedded }, sample, added), temb: embedded };
+  };
+};
 
 /**
  * Builds a UNet2DModel: `(sample, timestep, given) -> output`.
@@ -95,33 +123,20 @@ export const unet2d = (raw: Readonly<Record<string, unknown>> = {}): Unet2d => {
   const config = parseModelConfig(model, schema, raw);
   check(config);
   const { block_out_channels: widths, norm_num_groups: groups } = config;
-  const temb = config.time_embedding_dim ?? (widths[0] as number) * 4;
-  const style = styleOf(config, temb);
-  const low = widths.at(-1) as number;
   const network = buildNetwork<[Image, tf.Tensor, Unet2dGiven?], Image>(model, config, (root) => {
     const base = widths[0] as number;
-    const convIn = conv2d(root.at('conv_in'), { from: config.in_channels, to: base, padding: 1 });
-    const time = timeProjection(root.at('time_proj'), config);
-    const embed = timestepMlp(root.at('time_embedding'), { from: time.size, to: temb });
-    const label = labelEmbedding(root.at('class_embedding'), config, time, temb);
-    const level = (width: number, layers: number): UnetLevel => ({ layers, headDim: headDimOf(config, width), heads: 1, depths: [], context: null, onlyCross: false });
-    const attentionGroups = config.attn_norm_num_groups ?? (config.resnet_time_scale_shift === 'default' ? groups ?? Math.min(Math.floor(low / 4), 32) : null);
-    const down = descent(root, {
-      widths, down: config.down_block_types as DownType[], levels: widths.map((width) => level(width, config.layers_per_block)), style,
-      mid: config.mid_block_type === null ? undefined : { attend: config.add_attention ? 'image' : 'none', channels: low, scale: config.mid_block_scale_factor, attentionGroups },
+    const down = unet2dDescent(root, config);
+    const up = ascent(root, {
+      widths, up: config.up_block_types as UpType[], levels: widths.toReversed().map((width) => levelOf(config, width, config.layers_per_block + 1)), style: styleOf(config, tembOf(config)),
     });
-    const up = ascent(root, { widths, up: config.up_block_types as UpType[], levels: widths.toReversed().map((width) => level(width, config.layers_per_block + 1)), style });
     const norm = groupNorm(root.at('conv_norm_out'), { groups: groups ?? Math.min(Math.floor(base / 4), 32), channels: base, eps: config.norm_eps });
     const convOut = conv2d(root.at('conv_out'), { from: base, to: config.out_channels, padding: 1 });
-    return (params, input, timestep, { classLabels }: Unet2dGiven = {}): Image => {
+    return (params, input, timestep, given: Unet2dGiven = {}): Image => {
       const [batch] = input.shape;
       const sample = config.center_input_sample ? tf.sub<Image>(tf.mul(input, 2), 1) : input;
       const t = tf.mul(tf.reshape(timestep, [-1]), tf.ones([batch]));
-      const timed = embed(params, time.project(params, t));
-      const embedded = label ? tf.add<tf.Tensor2D>(timed, label(params, classLabels)) : timed;
-      if (!label && classLabels) throw new TypeError(`${model}: classLabels came, but the network has no class embedding (class_embed_type, num_class_embeds)`);
-      const given = { temb: embedded };
-      const [h, skip] = up(params, down(params, convIn(params, sample), given, sample), given);
+      const descended = down(params, sample, t, given);
+      const [h, skip] = up(params, descended, { temb: descended.temb });
       const out = convOut(params, silu(norm(params, h)) as Image);
       const summed = skip ? tf.add<Image>(out, skip) : out;
       return config.time_embedding_type === 'fourier' ? tf.div<Image>(summed, tf.reshape(t, [batch, 1, 1, 1])) : summed;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
+import { controlnet } from '../../pipelines/controlnet.ts';
 import { ddpm } from '../../pipelines/ddpm.ts';
 import { flow } from '../../pipelines/flow.ts';
 import { i2sb } from '../../pipelines/i2sb.ts';
@@ -43,7 +44,7 @@ type AnyMethod = Method<BaseConfig & never, Readonly<Record<string, Resource>>>;
 const small = ['--set', 'network.base=8', '--set', 'network.multipliers=[1,2]'];
 const smallGame = ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'].flatMap((setting) => ['--set', setting]);
 /** How many graphs the phases of a case have, where that is not one. */
-const graphs: Readonly<Record<string, number>> = { rectified: 2 };
+const graphs: Readonly<Record<string, number>> = { rectified: 2, controlnet: 2, 'controlnet on smoothed and regenerated copies': 3 };
 const cases: readonly (readonly [string, unknown, string, readonly string[]])[] = [
   ['turbo', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8']],
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
@@ -57,6 +58,8 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['flow with Min-SNR and DREAM', flow, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1']],
   ['rectified', rectified, 'denoiser.loss', [...small, '--set', 'rectified.teacherSteps=2']],
   ['rectified, distillation alone, from the source', rectified, 'denoiser.loss', [...small, '--set', 'rectified.teacherSteps=2', '--set', 'rectified.phase=distil', '--set', 'rectified.from=source']],
+  ['controlnet', controlnet, 'denoiser.loss|control.loss', small],
+  ['controlnet on smoothed and regenerated copies', controlnet, 'denoiser.loss|control.loss', [...small, '--set', 'controlnet.smooth=target', '--set', 'controlnet.again=0.3', '--set', 'sample.steps=2']],
   ['lbm', lbm, 'denoiser.loss', small],
   ['i2sb', i2sb, 'denoiser.loss', [...small, '--set', 'data.batch=8']],
   ['r3gan', r3gan, 'generator.l1', [...smallGame, '--set', 'final.augment=0']],
@@ -67,7 +70,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['residual (RDDM)', residual, 'denoiser.loss', [...small, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
 ];
 
-/** Trains on the tiny fixture; returns the logged values of one metric, and how many graphs were compiled by the end of each step. */
+/** Trains on the tiny fixture; returns the logged values of one metric (or of `a|b`, whichever a step has), and how many graphs were compiled by the end of each step. */
 const train = async (method: AnyMethod, metric: string, name: string, flags: readonly string[]): Promise<Readonly<{ losses: number[]; psnr: number; compiled: readonly number[] }>> => {
   const out = join(folder, name.replace(/\W+/g, '-'));
   const lines: string[] = [];
@@ -80,7 +83,7 @@ const train = async (method: AnyMethod, metric: string, name: string, flags: rea
   const run = join(out, method.name, 'latest');
   const logged = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as Record<string, number>);
   const summary = JSON.parse(await readFile(join(run, 'summary.json'), 'utf8')) as { val: { psnr: number } };
-  return { losses: logged.map((record) => record[metric] as number), psnr: summary.val.psnr, compiled };
+  return { losses: logged.map((record) => metric.split('|').map((name) => record[name]).find((value) => value !== undefined) as number), psnr: summary.val.psnr, compiled };
 };
 
 describe('every pipeline', () => {

@@ -20,6 +20,7 @@ const shared = ['--data', fixtures.tiny.root, '--size', '32', '--batch', '2', '-
 const smallDenoiser = ['network.base=8', 'network.multipliers=[1,2]'];
 /** What makes the nets of a pipeline small. */
 const small: Readonly<Record<string, readonly string[]>> = {
+  controlnet: [...smallDenoiser, 'controlnet.smooth=target', 'controlnet.again=0.3', 'sample.steps=2'],
   rectified: [...smallDenoiser, 'rectified.teacherSteps=2'],
   turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'],
   r3gan: ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'],
