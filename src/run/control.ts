@@ -5,9 +5,9 @@ import { BehaviorSubject, type Observable, ReplaySubject, Subject } from 'rxjs';
 export type Control = Readonly<{
   /** Whether the run is held; says the present state on subscription. */
   paused: Observable<boolean>;
-  /** Draw a sample strip after this step. */
+  /** Draw a sample strip: after the step under way, or at once when there is none. */
   sample: Observable<void>;
-  /** Save a checkpoint after this step. */
+  /** Save a checkpoint: after the step under way, or at once when there is none. */
   save: Observable<void>;
   /** Finish the step, save and end; repeats itself to late subscribers. */
   stop: Observable<void>;

@@ -61,7 +61,7 @@ export const observe = (run: RunContext, gate: CreditGate, { data, track }: Stag
   const observers = pipe(
     gate.stage('engine', pipe(
       validate<Settled>(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
-      sample(run, heldOut, translate, { every: track.sampleEvery }),
+      sample(run, gate, heldOut, translate, { every: track.sampleEvery }),
     )),
     gate.stage('disk', report(run, gate, { every: track.logEvery })),
   );

@@ -39,6 +39,11 @@ export type CreditGate = Readonly<{
   stage: <A extends Batch, B>(stage: Stage, operator: OperatorFunction<A, B>) => OperatorFunction<A, B>;
   /** Ends a frame's way: passes it on, then returns its credit. Carries out pauses and stops for the gate, so it belongs in every chain. */
   settle: <A extends Batch>() => MonoTypeOperatorFunction<A>;
+  /**
+   * Does `work` between two frames: at once when none is under way, paused or not, else after the one that is. The next frame, or the end, waits for it.
+   * Timing that of `work`, once its turn has come; works that wait have their turns in order.
+   */
+  between: <T>(work: Observable<T>) => Observable<T>;
   /** Returns the credit of a frame that will not reach `settle`. */
   drop: (frame: Batch) => void;
   readonly stats: GateStats;
@@ -64,11 +69,15 @@ export function creditGate(credits: number, { paused = of(false), stop = NEVER, 
   let admitted: number | undefined;
   let [held, stopped, drawing, maxInFlight, settled] = [false, false, false, 0, 0];
   let [draw, admit] = [(): void => {}, (): void => {}];
+  // What waits to be done between two frames, and what is being done.
+  const waiting = new Set<() => void>();
+  let doing: (() => void) | undefined;
 
   // The frame under way holds the run up; without one, the oldest of those on their way to it does.
   const tick = (): void => {
     const [oldest = 'decode'] = frames.values();
-    clock.enter(held ? undefined : (admitted === undefined ? oldest : frames.get(admitted)));
+    if (doing !== undefined) clock.enter('engine');
+    else clock.enter(held ? undefined : (admitted === undefined ? oldest : frames.get(admitted)));
   };
   /** Runs `turn` until it says false; calls from inside it are left to the loop that is running. */
   const loop = (turn: () => boolean): (() => void) => {
@@ -91,6 +100,8 @@ export function creditGate(credits: number, { paused = of(false), stop = NEVER, 
     if (drawing) throw new TypeError('creditGate: expected one subscription at a time but received a second');
     const items = source[Symbol.iterator]();
     frames.clear();
+    waiting.clear();
+    doing = undefined;
     [clock, admitted, drawing, maxInFlight, settled] = [stageClock(now), undefined, true, 0, 0];
     tick();
     draw = loop(() => {
@@ -123,9 +134,12 @@ export function creditGate(credits: number, { paused = of(false), stop = NEVER, 
     };
     admit = loop(() => {
       if (stopped) { end = () => out.complete(); empty(drop); }
-      const frame = admitted === undefined && !held ? queue.shift() : undefined;
+      if (admitted !== undefined || doing !== undefined) return false;
+      const [work] = waiting;
+      if (work !== undefined) { work(); return true; }
+      const frame = held ? undefined : queue.shift();
       if (frame === undefined) {
-        if (admitted === undefined && queue.length === 0) end?.();
+        if (queue.length === 0) end?.();
         return false;
       }
       admitted = frame.step;
@@ -158,10 +172,25 @@ export function creditGate(credits: number, { paused = of(false), stop = NEVER, 
     );
   });
 
+  const between = <T>(work: Observable<T>): Observable<T> => new Observable((subscriber) => {
+    const begin = (): void => {
+      waiting.delete(begin);
+      doing = begin;
+      tick();
+      const over = defer(() => { doing = undefined; tick(); admit(); return EMPTY; });
+      subscriber.add(concat(work, over).subscribe(subscriber));
+    };
+    waiting.add(begin);
+    // Whoever leaves early, with the whole run as a rule, lets nothing through any more.
+    subscriber.add(() => { waiting.delete(begin); if (doing === begin) doing = undefined; });
+    admit();
+  });
+
   return {
     pull,
     inTurn,
     settle,
+    between,
     drop,
     stage: (stage, operator) => pipe(tap(({ step }) => { if (frames.has(step)) { frames.set(step, stage); tick(); } }), operator),
     get stats() {

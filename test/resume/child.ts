@@ -79,7 +79,7 @@ const generate = (generator: Apply, { source }: Pair): { fake: Image } => ({ fak
 const judge = (critic: Apply, { replayed }: Pair & Replayed<'fake'>): { judged: Image } => ({ judged: critic(replayed.fake) });
 const observers = pipe(
   validate<Settled>(run, heldOut, translate, { every: 10, batch: 2 }),
-  sample(run, heldOut, translate, { every: 10, count: 2 }),
+  sample(run, gate, heldOut, translate, { every: 10, count: 2 }),
   report(run, gate, { every: 2 }),
 );
 const observe = pipe(guard<Settled>(run), checkpoint(run, nets, observers, { every: 5, keep: 3 }));

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
 import { sha256 } from '../../src/run/checkpoint.ts';
@@ -56,4 +56,43 @@ describe('a run whose model fails while it is looked at', () => {
     const weights = (path: string): Promise<string> => sha256(join(path, 'checkpoints', 'checkpoint-6', 'tiny.safetensors'));
     expect(await weights(run.path)).toEqual(await weights(other.run.path));
   });
+});
+
+describe('a sample that is asked for', () => {
+  const start = (settings: readonly string[]) => {
+    const [panel, lines] = [controlPanel(), [] as string[]];
+    let steps = 0;
+    const report = { line: (text: string) => { lines.push(text); }, bar: () => { steps++; }, end: () => {} };
+    const code = runMethod(imagePipeline, argv(settings), { datasets: datasetsOnDisk, report, panel, script: 'image.ts' });
+    const until = async (condition: () => boolean): Promise<void> => {
+      for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => { setTimeout(resolve, 10); });
+      expect(condition(), lines.join('\n')).toBe(true);
+    };
+    return { panel, lines, code, until, steps: () => steps };
+  };
+
+  it('is drawn while the run is paused, from the weights at hand, and the run goes on as if nothing had been', leakFree(async () => {
+    const { panel, lines, code, until, steps } = start(['steps=60']);
+    await until(() => steps() >= 3);
+    panel.hold(true);
+    panel.requestSample();
+    await until(() => lines.some((text) => text.startsWith('a sample strip of step')));
+    // The step under way was finished, and none begun since.
+    const reached = steps();
+    expect(reached).toBeLessThan(60);
+    const { run } = await latest();
+    const path = join(run.samples, `step-${`${reached}`.padStart(8, '0')}.png`);
+    expect(lines.at(-1)).toBe(`a sample strip of step ${reached} is in ${path}`);
+    expect(await readdir(run.samples)).toEqual(['latest.png', basename(path)]);
+    // Asked for and let go on in one breath: drawn before the next step.
+    panel.requestSample();
+    panel.hold(false);
+    expect(await code).toBe(0);
+    expect(lines.filter((text) => text.startsWith(`a sample strip of step ${reached} `))).toHaveLength(2);
+    const undisturbed = start(['steps=60']);
+    expect(await undisturbed.code).toBe(0);
+    const other = await latest();
+    const weights = (path: string): Promise<string> => sha256(join(path, 'checkpoints', 'checkpoint-60', 'tiny.safetensors'));
+    expect(await weights(run.path)).toBe(await weights(other.run.path));
+  }));
 });

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
-import { NEVER, type Observable, Subject, VirtualTimeScheduler, concatMap, delay, filter, map, mergeMap, of, pipe, take, tap, throwError, timer } from 'rxjs';
+import { NEVER, type Observable, Subject, VirtualTimeScheduler, concatMap, defer, delay, filter, map, merge, mergeMap, of, pipe, take, tap, throwError, timer } from 'rxjs';
+import type { RunHelpers } from 'rxjs/testing';
 import { describe, expect, it } from 'vitest';
-import { type GateStats, creditGate } from '../../src/streams/creditGate.ts';
+import { type CreditGate, type GateStats, creditGate } from '../../src/streams/creditGate.ts';
 import type { Batch } from '../../src/streams/frames.ts';
 import { mapTensors } from '../../src/streams/mapTensors.ts';
 import { releaseFrames } from '../../src/streams/releaseFrames.ts';
@@ -180,6 +181,85 @@ describe('pause and stop', () => {
     const result = gate.pull(steps()).pipe(gate.inTurn(), mergeMap((batch) => cold('---a|').pipe(map(() => batch))), gate.settle(), map(stepOf));
     expectObservable(result).toBe('---0-|');
   }));
+});
+
+describe('between', () => {
+  type Cold = RunHelpers['cold'];
+  /** Frames that take three each. */
+  const chain = (cold: Cold, gate: CreditGate, count = 3): Observable<string> => gate.pull(steps(count)).pipe(
+    gate.inTurn(), mergeMap((batch) => cold('---(a|)').pipe(map(() => batch))), gate.settle(), map(stepOf));
+  /** Asks for work at a time. */
+  const at = <T>(time: number, gate: CreditGate, work: Observable<T>): Observable<T> => timer(time).pipe(mergeMap(() => gate.between(work)));
+
+  it('waits for the frame under way, and the next waits for it', marbles(({ cold, expectObservable, expectSubscriptions, now }) => {
+    const gate = creditGate(2, { now });
+    const work = cold('--w--|');
+    expectObservable(chain(cold, gate)).toBe('---0-------1--(2|)');
+    expectObservable(at(1, gate, work)).toBe('-----w--|');
+    expectSubscriptions(work.subscriptions).toBe('---^----!');
+  }));
+
+  it('begins at once while nothing is under way, also while paused, and what goes on meanwhile waits', marbles(({ cold, hot, expectObservable, flush, now }) => {
+    const paused = hot('-p-----g', { p: true, g: false });
+    const gate = creditGate(2, { paused, now });
+    expectObservable(chain(cold, gate, 2)).toBe('---0-----------(1|)');
+    expectObservable(at(5, gate, cold('---w---|'))).toBe('--------w---|');
+    flush();
+    // The engine's time, paused or not.
+    expect(gate.stats.seconds.engine).toBeCloseTo(0.007, 9);
+  }));
+
+  it('takes turns', marbles(({ cold, expectObservable }) => {
+    const gate = creditGate(2);
+    expectObservable(chain(cold, gate, 2)).toBe('---0------(1|)');
+    expectObservable(at(1, gate, cold('-v-|'))).toBe('----v-|');
+    expectObservable(at(2, gate, cold('w|'))).toBe('------w|');
+    expectObservable(at(8, gate, of('x'))).toBe('----------(x|)');
+  }));
+
+  it.each([['while it waits', 1], ['while it is under way', 5]])('comes before the end of a run that is stopped, %s', (_, time) => {
+    marbles(({ cold, hot, expectObservable }) => {
+      const gate = creditGate(2, { stop: hot(`${'-'.repeat(time)}s`) });
+      expectObservable(chain(cold, gate)).toBe('---0----|');
+      expectObservable(at(1, gate, cold('-----|'))).toBe('--------|');
+    })();
+  });
+
+  it('fails with its work, and lets nothing through any more', marbles(({ cold, expectObservable }) => {
+    const gate = creditGate(2);
+    expectObservable(merge(chain(cold, gate), at(1, gate, cold('-#', {}, new Error('no memory'))))).toBe('---0#', { 0: '0' }, new Error('no memory'));
+  }));
+
+  it('is forgotten when whoever asked leaves before its turn', marbles(({ cold, expectObservable, expectSubscriptions }) => {
+    const gate = creditGate(2);
+    const work = cold('--w--|');
+    expectObservable(chain(cold, gate)).toBe('---0--1--(2|)');
+    expectObservable(at(1, gate, work), '^-!').toBe('---');
+    expectSubscriptions(work.subscriptions).toBe([]);
+  }));
+
+  it('is dropped with the run', marbles(({ cold, expectObservable, expectSubscriptions }) => {
+    const gate = creditGate(2);
+    const work = cold('--w--|');
+    expectObservable(merge(chain(cold, gate), at(1, gate, work)), '^-----!').toBe('---0-w-');
+    expectSubscriptions(work.subscriptions).toBe('---^--!');
+  }));
+
+  it('is never beside a frame, and loses neither, whatever the timing', () => {
+    fc.assert(fc.property(fc.array(fc.nat(9), { minLength: 1, maxLength: 20 }), fc.array(fc.tuple(fc.nat(60), fc.nat(9)), { maxLength: 10 }), (frames, works) => {
+      const scheduler = new VirtualTimeScheduler();
+      const gate = creditGate(2, { now: () => scheduler.now() });
+      let [busy, most, done] = [0, 0, 0];
+      const seen: number[] = [];
+      const lasting = <T>(value: T, time: number): Observable<T> => defer(() => { most = Math.max(most, ++busy); return of(value).pipe(delay(time, scheduler), tap(() => { busy--; })); });
+      let ended = false;
+      gate.pull(steps(frames.length)).pipe(gate.inTurn(), concatMap((batch) => lasting(batch, frames[batch.step] as number)), gate.settle()).subscribe({ next: ({ step }) => { seen.push(step); }, complete: () => { ended = true; } });
+      const asked = works.filter(([time]) => time < frames.reduce((sum, length) => sum + length, 0));
+      for (const [time, length] of asked) timer(time, scheduler).pipe(mergeMap(() => gate.between(lasting(0, length)))).subscribe(() => { done++; });
+      scheduler.flush();
+      expect([most, done, seen, ended]).toEqual([1, asked.length, frames.map((_, step) => step), true]);
+    }));
+  });
 });
 
 describe('stats', () => {
