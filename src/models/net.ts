@@ -117,6 +117,12 @@ export const applyNet = <I extends readonly unknown[], O>(net: Net<I, O>, from: 
   return (...inputs) => net.network.apply(params, ...inputs);
 };
 
+/** The net with its frozen parameters as constants of the run, freed with it but not saved: for those that the run's configuration says where to find. */
+export const withoutFrozen = <I extends readonly unknown[], O>(net: Net<I, O>): Net<I, O> & Readonly<{ constants: Readonly<Record<string, tf.Variable>> }> => {
+  const { frozen, ...variables } = net.variables;
+  return { ...net, variables, constants: frozen ? { frozen } : {} };
+};
+
 /** A net that is given, not trained: its weights are constants of the run, which frees them; checkpoints leave them out. */
 export type GivenNet<I extends readonly unknown[], O> = Readonly<{ variables: Readonly<Record<string, never>>; constants: Readonly<Record<string, tf.Variable>>; net: Net<I, O> }>;
 

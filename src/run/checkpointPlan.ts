@@ -20,7 +20,7 @@ export type Piece = Readonly<{
 export type PlannedFile = Readonly<{ file: string; pieces: readonly Piece[] }>;
 
 /** The parts of a live net that a checkpoint knows by name; any net has them. */
-type NetParts = Pick<Net, 'weights' | 'layout' | 'frozen' | 'frozenLayout' | 'shadow' | 'slots' | 'count'>;
+type NetParts = Pick<Net, 'weights' | 'layout' | 'frozen' | 'frozenLayout' | 'shadow' | 'slots' | 'count' | 'variables'>;
 
 /** Whether a resource is a live net, whose weights are saved under state-dict names. */
 export const isNet = (resource: Resource): resource is Resource & NetParts => 'layout' in resource && 'weights' in resource && 'frozenLayout' in resource;
@@ -28,12 +28,16 @@ export const isNet = (resource: Resource): resource is Resource & NetParts => 'l
 const pieces = (variable: Variable | undefined, layout: FlatLayout, { prefix = '', restored = true }: { prefix?: string; restored?: boolean } = {}): Piece[] =>
   (variable ? layout.map(({ name, shape, offset, size }) => ({ name: prefix + name, shape, variable, offset, size, restored })) : []);
 
+/** Frozen parameters, where they are the net's own: those that lie in a folder the run names are constants of it, and not saved again. */
+const frozenPieces = ({ frozen, frozenLayout, variables }: NetParts, options: { restored?: boolean } = {}): Piece[] =>
+  pieces(frozen && Object.values(variables).includes(frozen) ? frozen : undefined, frozenLayout, options);
+
 const whole = (name: string, variable: Variable): Piece => ({ name, shape: variable.shape, variable, offset: 0, size: variable.size, restored: true });
 
 const planNet = (name: string, net: NetParts): PlannedFile[] => [
-  { file: `${name}.safetensors`, pieces: [...pieces(net.weights, net.layout), ...pieces(net.frozen, net.frozenLayout)] },
+  { file: `${name}.safetensors`, pieces: [...pieces(net.weights, net.layout), ...frozenPieces(net)] },
   // With the frozen parameters once more, so that the EMA is a whole state dict by itself.
-  ...(net.shadow ? [{ file: `${name}.ema.safetensors`, pieces: [...pieces(net.shadow, net.layout), ...pieces(net.frozen, net.frozenLayout, { restored: false })] }] : []),
+  ...(net.shadow ? [{ file: `${name}.ema.safetensors`, pieces: [...pieces(net.shadow, net.layout), ...frozenPieces(net, { restored: false })] }] : []),
   {
     file: `${name}.optimizer.safetensors`,
     pieces: [...Object.entries(net.slots).flatMap(([slot, variable]) => pieces(variable, net.layout, { prefix: `${slot}.` })), whole('count', net.count)],
@@ -65,5 +69,5 @@ export const planFiles = (resources: Readonly<Record<string, Resource>>): Planne
 export const planForUse = (resources: Readonly<Record<string, Resource>>, there: readonly string[]): PlannedFile[] => Object.entries(resources).flatMap(([name, net]) => {
   const file = [`${name}.ema.safetensors`, `${name}.safetensors`].find((candidate) => there.includes(candidate));
   if (!isNet(net) || file === undefined) return [];
-  return [{ file, pieces: [...pieces(net.weights, net.layout), ...pieces(net.shadow, net.layout), ...pieces(net.frozen, net.frozenLayout)] }];
+  return [{ file, pieces: [...pieces(net.weights, net.layout), ...pieces(net.shadow, net.layout), ...frozenPieces(net)] }];
 });

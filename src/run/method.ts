@@ -14,6 +14,7 @@ import type { Dataset } from '../data/dataset.ts';
 import type { KeptPools } from '../data/keptPools.ts';
 import type { ImageSide } from '../data/reconstruction.ts';
 import type { Control } from './control.ts';
+import type { GivenFiles } from './given.ts';
 import type { RunFolder } from './runFolder.ts';
 
 /** What every method's configuration has, so that one command line serves all. Methods add their own groups. */
@@ -81,8 +82,8 @@ export type Method<C extends BaseConfig, N extends Readonly<Record<string, Resou
   schema: z.ZodType<C>;
   /** Makes the nets. @param given parameters to start from instead of fresh draws, by net name */
   nets: (config: C, given?: Readonly<Record<string, StateDict>>) => N;
-  /** Weights files (`.safetensors`, or folders of them) that nets are made from, by net name: read before `nets` is called, and `given` to it. */
-  files?: (config: C) => Readonly<Record<string, readonly string[]>>;
+  /** Weights that nets are made from, by net name: read before `nets` is called, when the engine has started, and `given` to it. */
+  files?: (config: C) => GivenFiles | Promise<GivenFiles>;
   /** Trains from `run.start` to `config.steps`; emits once per step, when it has run. */
   train: (config: C, run: RunContext, nets: N) => Observable<Settled>;
   /** The trained model as a function, with the EMA weights. */

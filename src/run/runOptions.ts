@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { leavesOf } from './schemaTree.ts';
 
 /** What the command line of every pipeline takes beside its configuration: it says where a run begins and what it does around training. */
 export const runOptions = z.object({
@@ -11,3 +12,6 @@ export const runOptions = z.object({
   out: z.string().default('runs').describe('folder of all runs').meta({ flag: 'out', value: 'DIR' }),
 });
 export type RunOptions = z.output<typeof runOptions>;
+
+/** The options of a method's pipeline. A method whose configuration has a flag `init` of its own is told there, and a run of it remembers. */
+export const optionsFor = (schema: z.ZodType): z.ZodType<RunOptions> => (leavesOf(schema).some(({ flag }) => flag === 'init') ? runOptions.omit({ init: true }) : runOptions);

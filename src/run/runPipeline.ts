@@ -22,7 +22,7 @@ import { orThrow, unwrap } from './orThrow.ts';
 import { errorText, leftBehind, shownPath } from './outcome.ts';
 import { runOf } from './restore.ts';
 import type { RunFolder } from './runFolder.ts';
-import { type RunOptions, runOptions } from './runOptions.ts';
+import { type RunOptions, optionsFor, runOptions } from './runOptions.ts';
 import { findWeights } from './startingWeights.ts';
 import { summaryTable, writeSummary } from './summary.ts';
 import { terminal } from './terminal.ts';
@@ -83,9 +83,10 @@ export type Surroundings = Readonly<{
  * @throws RunError and MillraceErrors
  */
 export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Method<C, N>, argv: readonly string[], { datasets, report, panel, script, quiet = 500 }: Surroundings): Promise<number> => {
-  const { options, rest } = orThrow(takeOptions(runOptions, argv));
+  const own = optionsFor(method.schema);
+  const { options, rest } = orThrow(takeOptions(own, argv));
   if (options.help) {
-    report.line(helpText({ usage: `node ${shownPath(script)}`, summary: `${method.name}: ${method.summary}`, options: runOptions, schema: method.schema }));
+    report.line(helpText({ usage: `node ${shownPath(script)}`, summary: `${method.name}: ${method.summary}`, options: own, schema: method.schema }));
     return 0;
   }
   const { config: asked, resume } = await configure(method, options, rest);
