@@ -88,11 +88,17 @@ const crossEntropy = (logits: tf.Tensor, probability: number): tf.Scalar => mean
  * @throws RangeError when one is outside [0, 1]
  * @source Kumari et al. 2021 (vision-aided GAN), arXiv 2112.09130, `multilevel_sigmoid_s`
  */
-export const smoothed = ({ real = 0.8, fake = 0 }: { real?: number; fake?: number } = {}): AdversarialLoss<FakeLogits> => {
+export const smoothed = ({ real = 0.8, fake = 0 }: { real?: number; fake?: number } = {}): AdversarialLoss<FakeLogits> & Readonly<{
+  /** The critic's term in halves, for one update on real images and one on generated ones. */
+  criticReal: Term<RealLogits>;
+  criticFake: Term<FakeLogits>;
+}> => {
   for (const [name, value] of Object.entries({ real, fake })) {
     if (!(value >= 0 && value <= 1)) throw new RangeError(`smoothed: expected ${name} to be a probability but received ${value}`);
   }
   return {
+    criticReal: ({ realLogits }) => crossEntropy(realLogits, real),
+    criticFake: ({ fakeLogits }) => crossEntropy(fakeLogits, fake),
     critic: ({ realLogits, fakeLogits }) => sum(crossEntropy(realLogits, real), crossEntropy(fakeLogits, fake)),
     generator: ({ fakeLogits }) => crossEntropy(fakeLogits, real),
   };

@@ -158,14 +158,15 @@ export const clipLogits = (scale: tf.Tensor, image: tf.Tensor2D, text: tf.Tensor
  */
 export const clip = (raw: Readonly<Record<string, unknown>> = {}): Clip => {
   const config = parsed('CLIPModel', clipSchema, raw);
-  const parts: Partial<Pick<Clip, 'text' | 'image'>> = {};
+  const built: { parts?: Pick<Clip, 'text' | 'image'> } = {};
   const network = buildNetwork<[tf.Tensor2D, tf.Tensor4D], tf.Tensor2D>('CLIPModel', config, (root) => {
     const words = textTower(root, config.text_config);
     const project = linear(root.at('text_projection'), { from: config.text_config.hidden_size, to: config.projection_dim, bias: false });
-    const image = parts.image = visionTower(root, config.vision_config, config.projection_dim);
-    const text = parts.text = (params, ids) => project(params, words(params, ids).pooled) as tf.Tensor2D;
+    const image = visionTower(root, config.vision_config, config.projection_dim);
+    const text: Clip['text'] = (params, ids) => project(params, words(params, ids).pooled) as tf.Tensor2D;
+    built.parts = { text, image };
     const scale = root.param('logit_scale', [], gaussian(0, Math.log(100)));
     return (params, ids, pixels) => clipLogits(param(params, scale), image(params, pixels).embedding, text(params, ids));
   });
-  return { ...network, ...(parts as Pick<Clip, 'text' | 'image'>), config };
+  return { ...network, ...(built.parts as Pick<Clip, 'text' | 'image'>), config };
 };

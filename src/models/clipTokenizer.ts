@@ -21,7 +21,7 @@ const wordEnd = '</w>';
 const words = /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
 
 /** Every byte as a character that can be seen: itself where it can, else one from 256 on. */
-const visible: readonly string[] = (() => {
+export const visibleBytes: readonly string[] = (() => {
   const seen = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
   let next = 256;
   return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(seen(byte) ? byte : next++));
@@ -29,7 +29,7 @@ const visible: readonly string[] = (() => {
 
 /** Joins the pair of neighbours that comes first among the merges, wherever it stands, until none is left. */
 const merged = (word: string, ranks: ReadonlyMap<string, number>): readonly string[] => {
-  let symbols = [...new TextEncoder().encode(word)].map((byte) => visible[byte] as string);
+  let symbols = [...new TextEncoder().encode(word)].map((byte) => visibleBytes[byte] as string);
   symbols.push(`${symbols.pop() as string}${wordEnd}`);
   for (;;) {
     let best: { pair: string; rank: number } | undefined;

@@ -30,6 +30,10 @@ export type PretrainedTurboConfig = Readonly<{
   timestep?: number;
   /** What the UNet predicts. */
   prediction?: 'epsilon' | 'v_prediction';
+  /** abar[t] of the noise the UNet was trained with; Stable Diffusion's by default. */
+  alphasCumprod?: Float32Array;
+  /** How the autoencoder is shown the source: in [0, 1], as the published models for pairs were trained, or in [-1, 1]. */
+  sourceRange?: 'unit' | 'signed';
   /** Tokens the UNet attends to in place of a text, fixed unless `learned`: cached embeddings of a caption go under `unet.conditioning.*`. */
   tokens?: number;
   learned?: boolean;
@@ -63,14 +67,15 @@ export type PretrainedTurbo = Network<[source: Image, r: tf.Tensor4D, noise: Ima
  * @throws ConfigError for a configuration that does not fit
  */
 export const pretrainedTurbo = (config: PretrainedTurboConfig): PretrainedTurbo => {
-  const { rank = { unet: 8, vae: 4 }, skipInit = 1e-5, timestep = 999, prediction = 'epsilon', tokens = 77, learned = false } = config;
+  const { rank = { unet: 8, vae: 4 }, skipInit = 1e-5, timestep = 999, prediction = 'epsilon', alphasCumprod: noise = alphasCumprod(scaledLinearBetas(1000)), sourceRange = 'signed', tokens = 77, learned = false } = config;
   const base = unet2dCondition(config.unet);
   const vae = autoencoderKl(config.vae);
   const bare = textFree(base, { tokens, mode: learned ? 'learned' : 'fixed' });
   const modules = { unet: loraModules(base, { targets: [unetTargets], rank: rank.unet }), vae: loraModules(vae, { targets: [vaeTargets], rank: rank.vae }) };
   const unet = withLora(bare, modules.unet);
   const skips = skipWidths(vae.config.block_out_channels);
-  const abar = alphasCumprod(scaledLinearBetas(1000))[timestep] as number;
+  const abar = noise[timestep];
+  if (abar === undefined) throw new RangeError(`pretrainedTurbo: expected timestep to be an integer from 0 to ${noise.length - 1} but received ${timestep}`);
   const [signal, deviation] = [Math.sqrt(abar), Math.sqrt(1 - abar)];
   const specs = new Map<string, ParamSpec>(joinedSpecs({ unet, vae: withLora(vae, modules.vae) }));
   for (const [i, { from, to }] of skips.entries()) specs.set(skipName(i), { shape: [to, from, 1, 1], init: constant(skipInit), buffer: false, adaptable: false });
@@ -88,7 +93,7 @@ export const pretrainedTurbo = (config: PretrainedTurboConfig): PretrainedTurbo 
   const network = buildNetwork<[Image, tf.Tensor4D, Image, Image?], Image>('generator', config, () => (params, source, r, noise, eps) => {
     const share = tf.mean(r) as tf.Scalar;
     const coder = scaleLora(paramsBelow(params, 'vae'), modules.vae, share);
-    const { moments, features } = vae.momentsWithFeatures(coder, source);
+    const { moments, features } = vae.momentsWithFeatures(coder, sourceRange === 'unit' ? tf.mul(tf.add(source, 1), 0.5) : source);
     const posterior = posteriorOf(moments);
     const z = scaleLatent(vae.latentScale, eps ? samplePosterior(posterior, eps) : posterior.mean);
     const mixed = tf.add<Image>(tf.mul(z, r), tf.mul(noise, tf.sub(1, r)));

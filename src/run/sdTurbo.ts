@@ -1,0 +1,91 @@
+/** pix2pix-turbo on released weights, as a run has it: what is read from the folder, the generator that is made of it, and how it is used. */
+import { z } from 'zod';
+import { autoencoderKl } from '../models/autoencoderKl.ts';
+import { checkpointed } from '../models/checkpointing.ts';
+import { type StateDict, applyNet, withoutFrozen } from '../models/net.ts';
+import type { ParamSpec } from '../models/network.ts';
+import { pretrainedTurbo, trainsInTurbo, turboStart } from '../models/pretrainedTurbo.ts';
+import { noiseFor } from '../models/translateBy.ts';
+import { unet2dCondition } from '../models/unet2dCondition.ts';
+import { openTurbo, readTurboShapes } from '../models/weights/turboFolder.ts';
+import { constantWithWarmUp } from '../optim/learningRate.ts';
+import type { Drawn } from '../operators/drawNoise.ts';
+import type { Key } from '../random.ts';
+import type { Pair } from '../streams/frames.ts';
+import * as tf from '../tf.ts';
+import type { GivenFiles } from './given.ts';
+import type { optimOptions } from './options.ts';
+import { unwrap } from './orThrow.ts';
+import { trainedNet } from './trained.ts';
+
+/** The folder that everything begins from: a run remembers it, and needs it again. */
+export const initOption = () => z.string().default('').describe('SD-Turbo as diffusers writes it: a folder of unet, vae, scheduler, tokenizer, text_encoder').meta({ flag: 'init', value: 'FOLDER' });
+
+/** What is made of it. */
+export const sdTurboOptions = (given: { rankUnet: number; rankVae: number; timestep: number; gamma: number; sourceRange: 'unit' | 'signed'; posterior: 'sample' | 'mean' }) => z.object({
+  rankUnet: z.int().min(1).default(given.rankUnet).describe('rank of the adapters of the UNet'),
+  rankVae: z.int().min(1).default(given.rankVae).describe('rank of the adapters of the autoencoder'),
+  timestep: z.int().min(0).default(given.timestep).describe('time the UNet is asked about'),
+  gamma: z.number().min(0).max(1).default(given.gamma).describe('smallest share of the source in the noise mix; 1 is deterministic'),
+  sourceRange: z.enum(['unit', 'signed']).default(given.sourceRange).describe('how the autoencoder is shown sources: in [0, 1] or in [-1, 1]'),
+  posterior: z.enum(['sample', 'mean']).default(given.posterior).describe('which of the latents that the autoencoder allows for is taken'),
+  text: z.enum(['caption', 'learned']).default('caption').describe('what the UNet attends to: the embedded caption, or tokens that are trained'),
+  caption: z.string().default('').describe('says what all targets are'),
+  recompute: z.boolean().default(false).describe('keep less for the gradient and compute it again'),
+});
+
+/** The groups of a configuration that are read here. */
+export type SdTurboConfig = Readonly<{
+  init: string;
+  generator: z.output<ReturnType<typeof sdTurboOptions>>;
+  optim: z.output<ReturnType<typeof optimOptions>>;
+  steps: number;
+  seed: number;
+}>;
+
+/** Reads the folder; with a caption, its text transformer embeds it here. @throws ConfigError, WeightsError */
+export const sdTurboFiles = async ({ init, generator: { text, caption } }: SdTurboConfig): Promise<GivenFiles> => {
+  const { unet, vae, caption: tokens } = await unwrap(openTurbo(init, text === 'caption' ? caption : undefined));
+  return { unet: [unet], vae: [vae], caption: [tokens] };
+};
+
+/** Pixels that height and width are multiples of: the autoencoder's factor, times what the UNet halves. */
+export const sdTurboMultiple = (init: string): number => {
+  const { unet, vae } = readTurboShapes(init);
+  return autoencoderKl(vae).factor * 2 ** (unet2dCondition(unet).config.block_out_channels.length - 1);
+};
+
+/** What of the generator comes from where, in lines. */
+const origins = (folder: string, specs: ReadonlyMap<string, ParamSpec>, start: StateDict): readonly string[] => {
+  const parts = ['unet', 'vae'].map((part) => {
+    const own = [...specs.keys()].filter((name) => name.startsWith(`${part}.`));
+    const taken = own.filter((name) => name in start);
+    const fresh = own.filter((name) => !(name in start));
+    return `  ${part}: ${taken.length} parameters taken over, ${fresh.length} begin afresh (${fresh.filter((name) => name.includes('.lora_')).length} of adapters${fresh.filter((name) => !name.includes('.lora_')).map((name) => `, ${name}`).join('')})`;
+  });
+  return [`weights from ${folder}`, ...parts];
+};
+
+/** The generator, live: trains adapters, skips and the first convolution; the rest lies in the folder and is not saved with a run. */
+export const sdTurboGenerator = (config: SdTurboConfig, given: Readonly<Record<string, StateDict>> = {}) => {
+  const { rankUnet, rankVae, timestep, sourceRange, text, recompute } = config.generator;
+  const { unet, vae, caption, generator: trained = {} } = given;
+  if (!unet || !vae) throw new TypeError('sdTurboGenerator: expected the weights of unet and vae but received none');
+  const network = pretrainedTurbo({ ...readTurboShapes(config.init), rank: { unet: rankUnet, vae: rankVae }, timestep, sourceRange, learned: text === 'learned' });
+  const start = { ...turboStart({ ...unet, ...caption }, vae), ...trained };
+  const net = trainedNet(recompute ? checkpointed(network) : network, config, { generator: start }, { trainable: trainsInTurbo, lr: constantWithWarmUp(config.optim.lr, config.optim) });
+  return { ...withoutFrozen(net), space: network.vae, origins: origins(config.init, network.specs, start) };
+};
+export type SdTurboGenerator = ReturnType<typeof sdTurboGenerator>;
+
+
+/** What `backward` is told to run: the generator on a frame that `drawNoise` has seen. */
+export const generate = (net: (...inputs: [source: tf.Tensor4D, r: tf.Tensor4D, noise: tf.Tensor4D, eps?: tf.Tensor4D]) => tf.Tensor4D, { source, r, noise, eps }: Pair & Drawn) => ({ fake: net(source, r, noise, eps) });
+
+/** The trained generator on images: one call, all of it the source's. */
+export const translateSdTurbo = (net: SdTurboGenerator, { generator: { posterior } }: Pick<SdTurboConfig, 'generator'>) => (source: tf.Tensor4D, { keys }: Readonly<{ keys: readonly Key[] }>): tf.Tensor4D => {
+  const [batch, height, width] = source.shape;
+  const shape: [number, number, number, number] = [batch, height / net.space.factor, width / net.space.factor, net.space.channels];
+  const eps = posterior === 'sample' ? noiseFor(keys, 'posterior', 0, shape) : undefined;
+  return applyNet(net, 'shadow')(source, tf.ones([batch, 1, 1, 1]), tf.zeros(shape), eps);
+};
