@@ -12,7 +12,7 @@ import { CheckpointError } from '../errors.ts';
 import type { StateDict } from '../models/net.ts';
 import { saveSafetensors } from '../models/weights/saveSafetensors.ts';
 import type { Variable } from '../tf.ts';
-import { syncFolder, writeFolderAtomic, writeSynced } from './atomic.ts';
+import { pointAt, syncFolder, writeFolderAtomic, writeSynced } from './atomic.ts';
 import { type PlannedFile, planFiles } from './checkpointPlan.ts';
 import type { Resource } from '../streams/scoped.ts';
 import type { Scores } from './observed.ts';
@@ -167,4 +167,27 @@ export const pruneCheckpoints = async (folder: string, keep: number, spare: read
     await rename(path, doomed);
     await rm(doomed, { recursive: true, force: true });
   }
+};
+
+/**
+ * Sets the checkpoints after a step aside, as `checkpoint-<step>.aside`, so that a run that goes on from an earlier one finds none of another course.
+ * `latest` and `best` lead to what is left.
+ * @param state of the checkpoint to go on from
+ * @returns the new names, the newest first
+ */
+export const setAsideAfter = async (folder: string, { step, best }: Pick<CheckpointState, 'step' | 'best'>): Promise<string[]> => {
+  const names: string[] = [];
+  for (const later of (await listCheckpoints(folder)).filter((place) => place.step > step)) {
+    let name = `${basename(later.path)}.aside`;
+    for (let i = 2; await stat(join(folder, name)).catch(() => undefined); i++) name = `${basename(later.path)}.aside-${i}`;
+    await rename(later.path, join(folder, name));
+    names.push(name);
+  }
+  if (names.length === 0) return names;
+  await pointAt(join(folder, 'latest'), join(folder, checkpointName(step)));
+  const isThere = best !== undefined && await stat(join(folder, checkpointName(best.step))).then(() => true, () => false);
+  if (best !== undefined && isThere) await pointAt(join(folder, 'best'), join(folder, checkpointName(best.step)));
+  else await rm(join(folder, 'best'), { force: true });
+  await syncFolder(folder);
+  return names;
 };

@@ -12,6 +12,7 @@ import { fromTaskEither } from '../streams/fromTaskEither.ts';
 import type { Resource } from '../streams/scoped.ts';
 import { watchFolder } from '../streams/watchFolder.ts';
 import { type EngineInfo, startEngine } from '../tf.ts';
+import { follow } from './atomic.ts';
 import { type Layer, parseConfig, readLayer, takeOptions } from './config.ts';
 import { type ControlPanel, controlPanel, keysText, listenToKeys, listenToSignals } from './control.ts';
 import { type Datasets, datasetsOnDisk } from './datasets.ts';
@@ -21,12 +22,11 @@ import type { BaseConfig, Method, ReportSink, SkippedFiles } from './method.ts';
 import { orThrow, unwrap } from './orThrow.ts';
 import { errorText, leftBehind, shownPath } from './outcome.ts';
 import { runOf } from './restore.ts';
-import type { RunFolder } from './runFolder.ts';
 import { type RunOptions, optionsFor, runOptions } from './runOptions.ts';
 import { findWeights } from './startingWeights.ts';
 import { summaryTable, writeSummary } from './summary.ts';
 import { terminal } from './terminal.ts';
-import { type Beginning, RunError, type RunEnd, trainRun } from './training.ts';
+import { type Beginning, type Resumption, RunError, type RunEnd, trainRun } from './training.ts';
 import { type Turn, watchRuns } from './watch.ts';
 
 type Nets = Readonly<Record<string, Resource>>;
@@ -50,16 +50,17 @@ export const skippedFiles = (report: Pick<ReportSink, 'line'>, known: readonly s
 const isDataFault = (cause: unknown): boolean => cause instanceof DatasetError || cause instanceof DecodeError || (cause instanceof Error && isDataFault(cause.cause));
 
 /** The configuration and, where `--resume` asks for one, the run to go on with. */
-const configure = async <C extends BaseConfig>(method: Readonly<{ name: string; schema: z.ZodType<C> }>, options: RunOptions, rest: readonly string[]): Promise<Readonly<{ config: C; resume?: RunFolder }>> => {
+const configure = async <C extends BaseConfig>(method: Readonly<{ name: string; schema: z.ZodType<C> }>, options: RunOptions, rest: readonly string[]): Promise<Readonly<{ config: C; resume?: Resumption }>> => {
   const layers: Layer[] = [];
-  let resume: RunFolder | undefined;
+  let resume: Resumption | undefined;
   if (options.resume !== undefined) {
     const path = options.resume === 'latest' ? join(options.out, method.name, 'latest') : options.resume;
     const { run, record } = await unwrap(runOf(path));
     if (record.method !== method.name) throw new ConfigError('resume', `--resume ${path}: expected a run of ${method.name} but it is one of ${record.method}`);
     if (options.init !== undefined) throw new ConfigError('init', '--init: expected --resume or --init but received both');
     layers.push({ name: join(run.path, 'config.resolved.json'), values: record.config });
-    resume = run;
+    const named = await follow(path);
+    resume = { resume: run, ...(named !== run.path && { checkpoint: named }) };
   }
   if (options.config !== undefined) layers.push(orThrow(readLayer(options.config)));
   const others = Object.keys(runOptions.shape);
@@ -83,10 +84,10 @@ export type Surroundings = Readonly<{
  * @throws RunError and MillraceErrors
  */
 export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Method<C, N>, argv: readonly string[], { datasets, report, panel, script, quiet = 500 }: Surroundings): Promise<number> => {
-  const own = optionsFor(method.schema);
-  const { options, rest } = orThrow(takeOptions(own, argv));
+  const flags = optionsFor(method.schema);
+  const { options, rest } = orThrow(takeOptions(flags, argv));
   if (options.help) {
-    report.line(helpText({ usage: `node ${shownPath(script)}`, summary: `${method.name}: ${method.summary}`, options: own, schema: method.schema }));
+    report.line(helpText({ usage: `node ${shownPath(script)}`, summary: `${method.name}: ${method.summary}`, options: flags, schema: method.schema }));
     return 0;
   }
   const { config: asked, resume } = await configure(method, options, rest);
@@ -120,7 +121,7 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
     return trainRun(method, { config, dataset, engine, out: options.out, begin, control, skippedFiles: skipped, decoders: decoders.open, strict: options.strict, report })
       .pipe(concatMap(async (end) => { await finish(end, skipped); return end; }));
   });
-  const beginning: Beginning = resume ? { resume } : { ...(weights && { weights }) };
+  const beginning: Beginning = resume ?? { ...(weights && { weights }) };
   if (options.watch === 'off') {
     await lastValueFrom(train(first, beginning, { stop: panel.stop, gone: of(false) })).finally(decoders.close);
     return panel.stopCode ?? 0;

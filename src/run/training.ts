@@ -1,5 +1,6 @@
 import { type Observable, catchError, concat, concatMap, defer, ignoreElements, of, tap, throwError } from 'rxjs';
 import * as E from 'fp-ts/lib/Either.js';
+import type { CheckpointError } from '../errors.ts';
 import { creditGate } from '../streams/creditGate.ts';
 import { fromTaskEither } from '../streams/fromTaskEither.ts';
 import { type Resource, free, scoped } from '../streams/scoped.ts';
@@ -7,10 +8,11 @@ import type { EngineInfo } from '../tf.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Control } from './control.ts';
 import { reconstructionOf } from '../data/reconstruction.ts';
+import { setAsideAfter } from './checkpoint.ts';
 import { describeEnvironment, noteResume } from './environment.ts';
 import { readGiven } from './given.ts';
 import type { BaseConfig, Method, ReportSink, RunContext, SkippedFiles } from './method.ts';
-import { type Verified, newestCheckpoint, restoreVariables } from './restore.ts';
+import { type Verified, findCheckpoint, newestCheckpoint, restoreVariables } from './restore.ts';
 import { type RunFolder, createRunFolder, rewindRunFolder } from './runFolder.ts';
 import { type FoundWeights, fitWeights } from './startingWeights.ts';
 
@@ -31,8 +33,11 @@ export class RunError extends Error {
   }
 }
 
+/** A run to go on with: from one of its checkpoints, or the newest that verifies. */
+export type Resumption = Readonly<{ resume: RunFolder; checkpoint?: string }>;
+
 /** Where a run begins: in a new folder, from fresh draws or from weights that were found; or where another was broken off. */
-export type Beginning = Readonly<{ weights?: FoundWeights; parent?: string } | { resume: RunFolder }>;
+export type Beginning = Readonly<{ weights?: FoundWeights; parent?: string }> | Resumption;
 
 export type Training<C> = Readonly<{
   config: C;
@@ -56,15 +61,19 @@ const open = async <C>(method: string, { config, engine, out, begin, report }: T
     return { folder: made.right };
   }
   const folder = begin.resume;
-  const newest = await newestCheckpoint(folder)();
-  if (E.isLeft(newest)) throw newest.left;
-  for (const { message } of newest.right?.broken ?? []) report.line(`passed over: ${message}`);
-  const step = newest.right?.state.step ?? 0;
+  const found: E.Either<CheckpointError, Verified | undefined> = await (begin.checkpoint === undefined ? newestCheckpoint(folder) : findCheckpoint(folder, begin.checkpoint))();
+  if (E.isLeft(found)) throw found.left;
+  const from = found.right;
+  for (const { message } of from?.broken ?? []) report.line(`passed over: ${message}`);
+  const step = from?.state.step ?? 0;
+  // Before the logs are cut back: a kill in between leaves a run that goes on from the same checkpoint.
+  const aside = from && begin.checkpoint !== undefined ? await setAsideAfter(folder.checkpoints, from.state) : [];
+  if (aside.length > 0) report.line(`set aside, since the run takes another course from here: ${aside.join(', ')}`);
   const rewound = await rewindRunFolder(folder, step)();
   if (E.isLeft(rewound)) throw rewound.left;
   await noteResume(folder, step, await describeEnvironment(engine));
-  report.line(newest.right ? `resuming at step ${step}, from ${newest.right.path}` : `${folder.path}: no checkpoint was saved; beginning at step 0`);
-  return { folder, ...(newest.right && { from: newest.right }) };
+  report.line(from ? `resuming at step ${step}, from ${from.path}` : `${folder.path}: no checkpoint was saved; beginning at step 0`);
+  return { folder, ...(from && { from }) };
 };
 
 /**

@@ -1,9 +1,9 @@
 import { mkdir, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readStateDict } from '../../src/models/weights/safetensors.ts';
-import { isPartial } from '../../src/run/atomic.ts';
-import { type CheckpointState, type Manifest, isDiskFull, listCheckpoints, pruneCheckpoints, saveCheckpoint, sha256, verifyCheckpoint } from '../../src/run/checkpoint.ts';
+import { follow, isPartial, pointAt } from '../../src/run/atomic.ts';
+import { type CheckpointState, type Manifest, isDiskFull, listCheckpoints, pruneCheckpoints, saveCheckpoint, setAsideAfter, sha256, verifyCheckpoint } from '../../src/run/checkpoint.ts';
 import { planFiles } from '../../src/run/checkpointPlan.ts';
 import { createRunFolder } from '../../src/run/runFolder.ts';
 import { tinyDisk } from '../resume/tinyDisk.ts';
@@ -125,4 +125,24 @@ describe('a full disk', () => {
       await disk.remove();
     }
   });
+});
+
+describe('setAsideAfter', () => {
+  const made = async (folder: string): Promise<string[]> => (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
+
+  it('leaves nothing of another course under a name that is looked for, and loses nothing', leakFree(withRun((run) => withNets(tinyNets(), async (nets) => {
+    for (const step of [2, 4, 6]) await right(saveCheckpoint(run, nets, state(step)));
+    const links = async (): Promise<string[]> => Promise.all(['latest', 'best'].map(async (name) => basename(await follow(join(run.checkpoints, name)))));
+    await pointAt(join(run.checkpoints, 'latest'), join(run.checkpoints, 'checkpoint-6'));
+    await pointAt(join(run.checkpoints, 'best'), join(run.checkpoints, 'checkpoint-6'));
+    expect(await setAsideAfter(run.checkpoints, { step: 6 })).toEqual([]);
+    expect(await links()).toEqual(['checkpoint-6', 'checkpoint-6']);
+    expect(await setAsideAfter(run.checkpoints, { step: 4, best: { step: 2, psnr: 20 } })).toEqual(['checkpoint-6.aside']);
+    expect(await links()).toEqual(['checkpoint-4', 'checkpoint-2']);
+    await right(saveCheckpoint(run, nets, state(6)));
+    expect(await setAsideAfter(run.checkpoints, { step: 2 })).toEqual(['checkpoint-6.aside-2', 'checkpoint-4.aside']);
+    expect(await made(run.checkpoints)).toEqual(['checkpoint-2', 'checkpoint-4.aside', 'checkpoint-6.aside', 'checkpoint-6.aside-2', 'latest']);
+    await right(verifyCheckpoint(join(run.checkpoints, 'checkpoint-6.aside')));
+    expect((await listCheckpoints(run.checkpoints)).map(({ step }) => step)).toEqual([2]);
+  }))));
 });

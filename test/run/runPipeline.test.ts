@@ -83,7 +83,7 @@ describe('a run', () => {
     ['--steps 0', /^--steps: expected an integer at least 1 but received 0/],
     ['--data /nowhere', /^\/nowhere: expected a folder of points but found nothing/],
     ['--resume', /latest: expected a run folder but found nothing/],
-    ['--init nothing.safetensors', /nothing\.safetensors: expected a run, a checkpoint or a \.safetensors file but found nothing/],
+    ['--init nothing.safetensors', /nothing\.safetensors: expected a run, a checkpoint, a model folder or a \.safetensors file but found nothing/],
     ['--config none.json', /^none\.json: expected a JSON file but found nothing/],
   ])('refuses %s', async (line, message) => { await expect(start(line).code).rejects.toThrow(message); });
 
@@ -109,6 +109,32 @@ describe('a run', () => {
     const third = start('--resume');
     expect(await third.code).toBe(0);
     expect(third.lines.join('\n')).toContain('40 of 40 steps are done already; --steps with more trains on');
+  }));
+
+  it('goes on from the checkpoint that is named, not from the newest, and never from one that is broken', leakFree(async () => {
+    const first = start('--steps 40 --delay 5');
+    await first.stepped(3);
+    first.panel.requestSave();
+    expect(await first.code).toBe(0);
+    const [run = ''] = await runs();
+    const checkpoints = join(run, 'checkpoints');
+    const [early = ''] = (await readdir(checkpoints)).filter((name) => /^checkpoint-\d+$/.test(name) && name !== 'checkpoint-40');
+    const log = await readFile(join(run, 'metrics.jsonl'), 'utf8');
+    const whole = await weights(run, 40);
+    const state = join(checkpoints, early, 'state.json');
+    const text = await readFile(state, 'utf8');
+    await writeFile(state, text.replace('"seed": 0', '"seed": 1'));
+    await expect(start(`--resume ${join(checkpoints, early)}`).code).rejects.toThrow(`${early}: state.json: its bytes changed since it was written`);
+    expect(await readdir(checkpoints)).toContain('checkpoint-40');
+    await writeFile(state, text);
+    const second = start(`--resume ${join(checkpoints, early)} --delay 0`);
+    expect(await second.code).toBe(0);
+    expect(second.lines.join('\n')).toContain('set aside, since the run takes another course from here: checkpoint-40.aside');
+    expect(second.lines.join('\n')).toContain(`resuming at step ${early.replace('checkpoint-', '')}, from ${join(checkpoints, early)}`);
+    expect((await readdir(checkpoints)).sort()).toEqual([early, 'checkpoint-40', 'checkpoint-40.aside', 'latest'].sort());
+    expect(await weights(run, 40)).toEqual(whole);
+    expect(await readFile(join(run, 'metrics.jsonl'), 'utf8')).toBe(log);
+    await expect(start(`--resume ${join(checkpoints, 'checkpoint-7777')}`).code).rejects.toThrow('checkpoint-7777');
   }));
 
   it('stops before the first step', leakFree(async () => {
