@@ -23,3 +23,9 @@ export const weighted = <F>(terms: Readonly<Record<string, readonly [weight: num
     return { loss: loss as tf.Scalar, terms: Object.fromEntries(values.map(({ name, value }) => [name, value])) };
   };
 };
+
+/** The same objective, with terms that are reported and not trained on. */
+export const alsoReported = <F>(objective: Objective<F>, reported: Readonly<Record<string, Term<F>>>): Objective<F> => (frame) => {
+  const { loss, terms } = objective(frame);
+  return { loss, terms: { ...terms, ...Object.fromEntries(Object.entries(reported).map(([name, term]) => [name, term(frame)])) } };
+};

@@ -37,6 +37,21 @@ export const buildAutoencoder = <Config, Parts extends AutoencoderParts>(
   return { ...network, ...(built.parts as Parts), ...about, config };
 };
 
+/**
+ * One way through an autoencoder as a network of its own, called `encoder` or `decoder`; its parameters have their names in the whole without that prefix.
+ * @throws TypeError when the autoencoder has no parameters below the prefix, or others that both ways need
+ */
+export const halfOf = (autoencoder: Autoencoder, half: 'encoder' | 'decoder'): Network<[Image], Image> => {
+  const below = [...autoencoder.specs].filter(([name]) => name.startsWith(`${half}.`)).map(([name, spec]) => [name.slice(half.length + 1), spec] as const);
+  const shared = [...autoencoder.specs.keys()].find((name) => !/^(encoder|decoder)\./.test(name));
+  if (shared !== undefined || below.length === 0) throw new TypeError(`halfOf: expected ${autoencoder.name} to have parameters of its ${half} but received ${shared ?? 'none'}`);
+  const run = half === 'encoder' ? autoencoder.encode : autoencoder.decode;
+  return {
+    name: half, config: autoencoder.config, specs: new Map(below),
+    apply: (params, x) => run(Object.fromEntries(Object.entries(params).map(([name, value]) => [`${half}.${name}`, value])), x),
+  };
+};
+
 const vector = (value: number | readonly number[]): tf.Tensor | number => (typeof value === 'number' ? value : tf.tensor1d([...value]));
 
 /** Latents as the autoencoder makes them to about unit variance. Call inside a tidy. */

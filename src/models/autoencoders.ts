@@ -3,10 +3,15 @@ import type { Autoencoder } from './autoencoder.ts';
 import { autoencoderDc } from './autoencoderDc.ts';
 import { autoencoderKl } from './autoencoderKl.ts';
 import { autoencoderTiny } from './autoencoderTiny.ts';
+import { type TaesdConfig, taesd } from './taesd.ts';
 
 type Config = Readonly<Record<string, unknown>>;
 
-const builders: Readonly<Record<string, (config: Config) => Autoencoder>> = { AutoencoderKL: autoencoderKl, AutoencoderTiny: autoencoderTiny, AutoencoderDC: autoencoderDc };
+const builders: Readonly<Record<string, (config: Config) => Autoencoder>> = {
+  AutoencoderKL: autoencoderKl, AutoencoderTiny: autoencoderTiny, AutoencoderDC: autoencoderDc,
+  // No class of the reference: the original files, whose configuration follows from their shapes.
+  TAESD: (config) => taesd(config as unknown as TaesdConfig),
+};
 
 /** The autoencoder that a `config.json` describes. @throws ConfigError for another class, an unknown field or a value that does not fit */
 export const autoencoderOf = (config: Config): Autoencoder => {

@@ -1,5 +1,7 @@
 /** What pipelines that train autoencoders share: the network, and what a reconstruction is measured by. */
 import { z } from 'zod';
+import { normalisedGradient } from '../losses/adaptive.ts';
+import { codebookLoss } from '../losses/codebook.ts';
 import { convnextPerceptual } from '../losses/convnextPerceptual.ts';
 import { edge } from '../losses/edge.ts';
 import { klDivergence } from '../losses/kl.ts';
@@ -31,6 +33,8 @@ export const autoencoderOptions = (given: { base: number; multipliers: number[];
   std: weight(0, 'deviation of a fixed posterior; 0 is a plain autoencoder'),
   bound: z.number().positive().optional().describe('latents are clamped to plus or minus this; not by default'),
   logvar: z.number().default(-6).describe('where the log variance of a fresh network begins'),
+  codebook: z.number().int().min(0).default(0).describe('entries of a codebook that regularises latents; 1024 in HakuLatent'),
+  parts: count(1, 'parts that the codebook cuts each latent vector into'),
   train: z.enum(['all', 'decoder']).default('all').describe('what is trained; with decoder, latents stay what they were'),
   scaling: z.enum(['one', 'channels', 'keep']).default('one').describe('how the kept autoencoder brings latents to unit variance: one factor for all or one per channel, measured at the end, or as configured'),
 });
@@ -46,6 +50,7 @@ export const reconstructionOptions = (given: { l1: number; l2: number; lpips: nu
   convnext: weight(0, 'distance of ConvNeXt features, where perceptual.convnext gives its weights'),
   kl: weight(given.kl, 'KL divergence, summed over the latent and divided by the values of an image, as a sum over pixels and latents has it'),
   z: weight(0, 'mean squared latent'),
+  codebook: weight(0, 'distance of latents to the nearest entry of a codebook of network.codebook entries; 1 in HakuLatent'),
 });
 type LossOptions = z.output<ReturnType<typeof reconstructionOptions>>;
 
@@ -68,8 +73,8 @@ export const perceptualNets = ({ backbone }: PerceptualOptions, given: Readonly<
 type PerceptualNets = ReturnType<typeof perceptualNets>;
 
 /** The network to train, under the name `vae`. */
-export const vaeOf = ({ model, posterior, std, bound, logvar, ...shape }: NetworkOptions, codebook?: Readonly<{ size: number; parts: number }>): Vae =>
-  vae({ model: { ...smallAutoencoder(shape), ...model }, logvar, ...(posterior === 'fixed' && { std }), ...(bound !== undefined && { bound }), ...(codebook && { codebook }) });
+export const vaeOf = ({ model, posterior, std, bound, logvar, codebook: size, parts, ...shape }: NetworkOptions): Vae =>
+  vae({ model: { ...smallAutoencoder(shape), ...model }, logvar, ...(posterior === 'fixed' && { std }), ...(bound !== undefined && { bound }), ...(size > 0 && { codebook: { size, parts } }) });
 
 /** The same, live. With `train: decoder` the encoder and what follows it are frozen. */
 export const vaeNet = (network: Vae, { network: { train }, optim, steps, seed }: Readonly<{ network: NetworkOptions; optim: z.output<ReturnType<typeof optimOptions>>; steps: number; seed: number }>, given: Readonly<Record<string, StateDict>> = {}): Net<[image: tf.Tensor4D, noise?: Noise, views?: Views], Coded> =>
@@ -81,29 +86,39 @@ export const vaeNet = (network: Vae, { network: { train }, optim, steps, seed }:
 /** Unit normal noise of one step, by name and shape. */
 export const noiseAt = (key: Key, step: number): Noise => (name, shape) => tf.tensor(normal(fold(key, name, step), shape.reduce((product, n) => product * n, 1)), [...shape]);
 
-/** What views count for, in their order; one view by itself counts 1. */
-export type ViewWeights = readonly number[];
+export type TermOptions = Readonly<{
+  /** What views count for, in their order; one view by itself counts 1. */
+  weights?: readonly number[];
+  /** Each term pulls at each output with a gradient as long as its weight, whatever its value. */
+  normalised?: boolean;
+}>;
 
-const over = (weights: ViewWeights, distance: (output: tf.Tensor4D, image: tf.Tensor4D) => tf.Scalar): Term<Pick<Coded, 'views'>> => ({ views }) =>
-  views.map(({ image, output }: View, i) => tf.mul<tf.Scalar>(distance(output, image), weights[i] ?? 1)).reduce((a, b) => tf.add(a, b));
+type Distance = (output: tf.Tensor4D, image: tf.Tensor4D) => tf.Scalar;
 
-/** The terms of a reconstruction objective, for `weighted`. @param weights of the views; one view by default */
-export const reconstructionTerms = (loss: LossOptions, { lpips: perceptual, convnext: trunk }: PerceptualNets, weights: ViewWeights = [1]): Readonly<Record<string, readonly [number, Term<Coded>]>> => ({
-  l1: [loss.l1, over(weights, l1)],
-  l2: [loss.l2, over(weights, mse)],
-  pooled: [loss.pooled, over(weights, (output, image) => pooledMse(output, image))],
-  edge: [loss.edge, over(weights, edge)],
-  ...(perceptual && { lpips: [loss.lpips, over(weights, (output, image) => tf.mean(applyNet(perceptual.net)(output, image).total))] as const }),
-  ...(trunk && { convnext: [loss.convnext, over(weights, (output, image) => convnextPerceptual(applyNet(trunk.net), output, image, { layers: [2, 6, 10, 14], gram: false }))] as const }),
+/** A distance of images as a weighted term over all views. */
+export const overViews = (weight: number, distance: Distance, { weights = [1], normalised = false }: TermOptions = {}): readonly [number, Term<Pick<Coded, 'views'>>] => [
+  normalised && weight > 0 ? 1 : weight,
+  ({ views }) => views.map(({ image, output }: View, i) => tf.mul<tf.Scalar>(distance(normalised ? normalisedGradient(output, weight) : output, image), weights[i] ?? 1)).reduce((a, b) => tf.add(a, b)),
+];
+
+/** The terms of a reconstruction objective, for `weighted`. */
+export const reconstructionTerms = (loss: LossOptions, { lpips: perceptual, convnext: trunk }: PerceptualNets, options: TermOptions = {}): Readonly<Record<string, readonly [number, Term<Coded>]>> => ({
+  l1: overViews(loss.l1, l1, options),
+  l2: overViews(loss.l2, mse, options),
+  pooled: overViews(loss.pooled, (output, image) => pooledMse(output, image), options),
+  edge: overViews(loss.edge, edge, options),
+  ...(perceptual && { lpips: overViews(loss.lpips, (output, image) => tf.mean(applyNet(perceptual.net)(output, image).total), options) }),
+  ...(trunk && { convnext: overViews(loss.convnext, (output, image) => convnextPerceptual(applyNet(trunk.net), output, image, { layers: [2, 6, 10, 14], gram: false }), options) }),
   kl: [loss.kl, ({ mean, logvar, views }) => tf.div(tf.mean(klDivergence(mean, logvar)), imageSize(views))],
   z: [loss.z, ({ latent }) => tf.mean(tf.square(latent))],
+  codebook: [loss.codebook, ({ latent, codebook }) => (codebook ? codebookLoss(latent, codebook) : tf.scalar(0))],
 });
 
 /** Values of one image at full size. */
 const imageSize = (views: readonly View[]): number => Math.max(...views.map(({ image }) => image.size / image.shape[0]));
 
 /** What a run says of perceptual terms it goes without. */
-export const withoutPerceptual = (loss: LossOptions, nets: PerceptualNets): readonly string[] => [
+export const withoutPerceptual = (loss: Pick<LossOptions, 'lpips' | 'convnext'>, nets: PerceptualNets): readonly string[] => [
   ...(loss.lpips > 0 && !nets.lpips ? ['no LPIPS weights are given (perceptual.lpips): training without the perceptual term'] : []),
   ...(loss.convnext > 0 && !nets.convnext ? ['no ConvNeXt weights are given (perceptual.convnext): training without that term'] : []),
 ];

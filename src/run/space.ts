@@ -44,11 +44,19 @@ const fillIn = async (latent: Latent): Promise<Latent> => {
   if (encoder === '' || decoder === '') throw new ConfigError('latent', `latent: expected latent.encoder and latent.decoder but received only the ${encoder === '' ? 'decoder' : 'encoder'}`);
   const opened = await openTaesd(encoder, decoder)();
   if (E.isLeft(opened)) throw opened.left;
-  return { ...latent, factor: opened.right.autoencoder.factor, checksum: await checked(latent, [encoder, decoder]) };
+  const { factor, config } = opened.right.autoencoder;
+  return { ...latent, factor, model: { _class_name: 'TAESD', ...config }, checksum: await checked(latent, [encoder, decoder]) };
 };
 
-/** Where the autoencoder comes from; pixels when no files are named. */
-export const latentOptions = (): typeof options => filledInBy(options, fillIn);
+const isNamed = ({ autoencoder, encoder, decoder }: Latent): boolean => autoencoder + encoder + decoder !== '';
+
+/**
+ * Where the autoencoder comes from; pixels when no files are named.
+ * @param given.standIn an autoencoder for methods that cannot do without one: taken where none is named
+ */
+export const latentOptions = ({ standIn }: { standIn?: string } = {}): typeof options => (standIn === undefined ? filledInBy(options, fillIn)
+  : filledInBy(options.extend({ autoencoder: options.shape.autoencoder.describe(`an autoencoder: a run of vae, or a folder of diffusers; a small one of this project's without it`) }),
+    (latent) => fillIn(isNamed(latent) ? latent : { ...latent, autoencoder: standIn })));
 
 /** The files to read, by the names `workingSpace` looks for. */
 export const latentFiles = ({ autoencoder, encoder, decoder }: Latent): Readonly<Record<string, readonly string[]>> => ({

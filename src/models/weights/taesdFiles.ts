@@ -8,12 +8,19 @@ import { type TaesdConfig, joinTaesd, taesd } from '../taesd.ts';
 import { openStateDict } from './openWeights.ts';
 import { fitted } from './report.ts';
 
-/** Which variant a decoder belongs to, by the names and shapes of its tensors. */
+/** Which variant a decoder belongs to, and of which size it is, by the names and shapes of its tensors. */
 export const taesdConfigOf = (decoder: StateDict): TaesdConfig | undefined => {
   const [width, channels] = decoder['1.weight']?.shape ?? [];
   if (width === undefined || channels === undefined) return undefined;
-  const variant = Object.keys(decoder).some((name) => name.includes('.pool.')) ? 'f8Pool' : width === 256 ? 'f32' : 'f8';
-  return { variant, channels };
+  const names = Object.keys(decoder);
+  const last = Math.max(...names.map((name) => Number.parseInt(name)));
+  if (decoder[`${last}.weight`]?.shape[1] !== width) return { variant: 'f32', channels };
+  const variant = names.some((name) => name.includes('.pool.')) ? 'f8Pool' : 'f8';
+  // Blocks begin at place 3; between the first and the last convolution there is one for each doubling.
+  let blocks = 0;
+  while (decoder[`${3 + blocks}.conv.0.weight`]) blocks++;
+  const halvings = names.filter((name) => /^\d+\.weight$/.test(name)).length - 2;
+  return { variant, channels, ...(width !== 64 && { width }), ...(blocks !== 3 && { blocks }), ...(halvings !== 3 && { halvings }) };
 };
 
 /** Opens an encoder and a decoder that belong together; the variant follows from the files. */

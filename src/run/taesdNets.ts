@@ -1,0 +1,110 @@
+/** The parts of `pipelines/taesd.ts`: options by group, and the nets they make. */
+import { z } from 'zod';
+import { type AdversarialLoss, adversarialLosses, meanDistance } from '../losses/adversarial.ts';
+import { type RecipeWeights, recipeNames, taesdRecipes } from '../losses/imageTerms.ts';
+import { latentCritic } from '../models/latentCritic.ts';
+import type { StateDict } from '../models/net.ts';
+import { type ReplayPolicy, classicHistory, replayBuffer, seraenaHistory } from '../models/replayBuffer.ts';
+import { decoderCritic, studentOf } from '../models/student.ts';
+import { divergenceControl } from '../operators/undoDivergence.ts';
+import { divergenceRules } from '../optim/divergence.ts';
+import { perceptualFiles, perceptualNets, type perceptualOptions } from './autoencoderOptions.ts';
+import type { dataOptions, optimOptions } from './options.ts';
+import { latentFiles, workingSpace } from './space.ts';
+import { type teacherOptions, teacherShape } from './teacher.ts';
+import { trainedNet } from './trained.ts';
+
+const count = (value: number, text: string) => z.int().min(1).default(value).describe(text);
+const weight = (text: string) => z.number().min(0).optional().describe(`${text}; as the recipe has it`);
+const file = (text: string) => z.string().default('').describe(text).meta({ value: 'FILE' });
+
+/** The two halves that are trained. */
+export const studentOptions = (given: { width: number; blocks: number }) => z.object({
+  variant: z.enum(['f8', 'f8Pool']).default('f8').describe('f8Pool has pools in its deepest blocks, as TAEF2'),
+  width: count(given.width, 'width of every layer; 64 in TAESD'),
+  blocks: count(given.blocks, 'blocks of each level but the outermost; 3 in TAESD'),
+  encoder: file('weights to begin from, as TAESD\'s files have them'),
+  decoder: file('the same for the decoder'),
+});
+
+/** What the halves are trained on: a recipe, and what is to differ from it. */
+export const recipeOptions = () => ({
+  recipe: z.enum(recipeNames).default('v1.0').describe('mixture of the decoder\'s losses, by versions of TAESD; mse and auxiliary are what surrounds them'),
+  loss: z.object({
+    latent: z.number().min(0).default(1).describe('mean squared error of latents; with 0 the encoder stays as it is'),
+    gan: weight('the critic\'s term'), mse: weight('mean squared error'), lpips: weight('perceptual distance, where perceptual.lpips gives its weights'),
+    amplitude: weight('mean absolute difference of frequency amplitudes'), low: weight('mean squared error at an eighth of the resolution'), latentGan: weight('a critic of the encoder\'s latents'),
+  }),
+});
+
+/** How the critic plays. */
+export const ganOptions = (given: { base: number; layers: number; history: number }) => z.object({
+  loss: z.enum(['seraena', ...Object.keys(adversarialLosses) as (keyof typeof adversarialLosses)[]]).default('meanDistance').describe('the game; seraena turns the critic\'s gradient into a corrected image instead'),
+  distance: z.enum(['absolute', 'squared']).default('absolute').describe('of mean scores, in meanDistance'),
+  base: count(given.base, 'width of the critics\' first layer'),
+  layers: count(given.layers, 'convolutions of stride 2 of the image critic: 1, 2, 3 see patches of 16, 34, 70 px'),
+  replay: z.enum(['none', 'classic', 'seraena']).default('classic').describe('which past fakes the critic is shown: none, one in two once the memory is full, or half a batch of draws'),
+  history: count(given.history, 'fakes that are remembered'),
+  r1: z.number().min(0).default(0).describe('weight of R1 on the critic'),
+  r2: z.number().min(0).default(0).describe('weight of R2'),
+});
+
+/** When a run counts as diverged: see `undoDivergence`. */
+export const guardOptions = ({ tolerance }: { tolerance: number }) => z.object({
+  on: z.boolean().default(true).describe('whether a run that diverges goes back to its last good weights, with a lower adversarial weight'),
+  tolerance: z.number().gt(1).default(tolerance).describe('how many times its best the decoder\'s mean squared error may be'),
+  patience: count(divergenceRules.patience, 'steps in a row beyond that'),
+  warmUp: z.int().min(0).default(divergenceRules.warmUp).describe('steps at the start, and after each return, that are not judged'),
+  every: count(divergenceRules.every, 'steps between good weights that are kept'),
+  lower: z.number().min(0).lt(1).default(divergenceRules.lower).describe('what the adversarial weight is multiplied by at each return'),
+  most: z.int().min(0).default(divergenceRules.most).describe('returns before the run gives up'),
+});
+
+/** The groups of a configuration that these read. */
+export type TaesdConfig = Readonly<{
+  data: z.output<ReturnType<typeof dataOptions>>;
+  teacher: z.output<ReturnType<typeof teacherOptions>>;
+  student: z.output<ReturnType<typeof studentOptions>>;
+  recipe: z.output<ReturnType<typeof recipeOptions>['recipe']>;
+  loss: z.output<ReturnType<typeof recipeOptions>['loss']>;
+  gan: z.output<ReturnType<typeof ganOptions>>;
+  guard: z.output<ReturnType<typeof guardOptions>>;
+  perceptual: z.output<ReturnType<typeof perceptualOptions>>;
+  optim: z.output<ReturnType<typeof optimOptions>>;
+  steps: number;
+  seed: number;
+}>;
+
+/** The recipe's weights, with those that the configuration gives itself. */
+export const weightsOf = ({ recipe, loss }: Pick<TaesdConfig, 'recipe' | 'loss'>): RecipeWeights => {
+  const { latent: _, ...given } = loss;
+  return { ...taesdRecipes[recipe], ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+};
+
+/** The game's two terms; seraena has its own, and gives the critic of latents the author's. */
+export const gameOf = ({ loss, distance }: TaesdConfig['gan']): AdversarialLoss => (loss === 'meanDistance' || loss === 'seraena' ? meanDistance({ distance }) : adversarialLosses[loss]);
+
+export const policyOf = ({ replay }: TaesdConfig['gan']): ReplayPolicy | undefined => ({ none: undefined, classic: classicHistory(), seraena: seraenaHistory })[replay];
+
+/** The files to read: the teacher, what the student begins from, perceptual networks. */
+export const taesdFiles = ({ teacher, student, perceptual }: TaesdConfig): Readonly<Record<string, readonly string[]>> => ({
+  ...latentFiles(teacher), ...perceptualFiles(perceptual), ...(student.encoder !== '' && { encoder: [student.encoder] }), ...(student.decoder !== '' && { decoder: [student.decoder] }),
+});
+
+/** Everything a run holds. What a configuration does not use is not made. */
+export const taesdNets = (config: TaesdConfig, given: Readonly<Record<string, StateDict>> = {}) => {
+  const { data: { size }, gan, guard } = config;
+  const [shape, weights] = [teacherShape(config.teacher), weightsOf(config)];
+  const networks = studentOf(shape, config.student);
+  const students = { encoder: trainedNet(networks.encoder, config, given), decoder: trainedNet(networks.decoder, config, given) };
+  const others = { ...config, optim: { ...config.optim, accumulate: 1 } };
+  const critics = {
+    ...(weights.gan > 0 && { critic: trainedNet(decoderCritic({ kind: gan.loss === 'seraena' ? 'seraena' : 'patch', channels: shape.channels, ...gan }), others, given, { shadow: false }) }),
+    ...(weights.latentGan > 0 && config.loss.latent > 0 && { latentCritic: trainedNet(latentCritic({ channels: shape.channels, base: gan.base }), others, given, { shadow: false }) }),
+  };
+  return {
+    ...students, ...critics, teacher: workingSpace(config.teacher, given), ...perceptualNets(config.perceptual, given),
+    ...(weights.gan > 0 && { history: replayBuffer({ capacity: gan.history, shapes: { fake: [size, size, 3], context: [size / shape.factor, size / shape.factor, shape.channels] } }) }),
+    ...(weights.gan > 0 && guard.on && { control: divergenceControl({ ...students, ...critics }) }),
+  };
+};
