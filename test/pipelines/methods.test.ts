@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
+import { writeSdTurbo } from '../../fixtures/sdTurbo/generate.ts';
 import { controlnet } from '../../pipelines/controlnet.ts';
 import { ddpm } from '../../pipelines/ddpm.ts';
 import { flow } from '../../pipelines/flow.ts';
@@ -13,6 +14,7 @@ import { r3gan } from '../../pipelines/r3gan.ts';
 import { rectified } from '../../pipelines/rectified.ts';
 import { regression } from '../../pipelines/regression.ts';
 import { residual } from '../../pipelines/residual.ts';
+import { sdTurbo } from '../../pipelines/sdTurbo.ts';
 import { turbo } from '../../pipelines/turbo.ts';
 import { vae } from '../../pipelines/vae.ts';
 import { lpips } from '../../src/models/lpips.ts';
@@ -37,6 +39,7 @@ const writeLpips = async (path: string): Promise<void> => {
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'millrace-methods-'));
   await writeLpips(join(folder, 'lpips.safetensors'));
+  await writeSdTurbo(join(folder, 'sd'), { levels: 1 });
 });
 afterAll(async () => { await rm(folder, { recursive: true, force: true }); });
 
@@ -49,6 +52,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['turbo', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8']],
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
   ['turbo with LPIPS', turbo, 'generator.lpips', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'data.size=32', '--set', 'lpips.backbone=squeeze', '--set', 'lpips.weights=["LPIPS"]']],
+  ['sdTurbo, with tokens in place of a caption', sdTurbo, 'generator.l2', ['--init', 'SDTURBO', '--set', 'generator.text=learned', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
   ['regression', regression, 'denoiser.l1', small],
   ['regression with a critic (pix2pix)', regression, 'denoiser.l1', [...small, '--set', 'loss.l1=100', '--set', 'loss.gan=1', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
   ['ddpm', ddpm, 'denoiser.loss', small],
@@ -77,7 +81,7 @@ const train = async (method: AnyMethod, metric: string, name: string, flags: rea
   const compiled: number[] = [];
   resetEngineStats();
   const code = await runMethod(method, ['--data', fixtures.tiny.root, '--size', '16', '--batch', '2', '--steps', '50', '--out', out,
-    '--set', 'track.logEvery=1', '--set', 'track.validateEvery=50', '--set', 'track.sampleEvery=50', '--set', 'track.saveEvery=50', '--set', 'optim.lr=0.003', '--set', 'optim.warmUp=2', ...flags.map((flag) => flag.replace('LPIPS', join(folder, 'lpips.safetensors')))],
+    '--set', 'track.logEvery=1', '--set', 'track.validateEvery=50', '--set', 'track.sampleEvery=50', '--set', 'track.saveEvery=50', '--set', 'optim.lr=0.003', '--set', 'optim.warmUp=2', ...flags.map((flag) => flag.replace('LPIPS', join(folder, 'lpips.safetensors')).replace('SDTURBO', join(folder, 'sd')))],
   { datasets: datasetsOnDisk, report: { line: (text) => { lines.push(text); }, bar: () => { compiled.push(engineStats().compilations); }, end: () => {} }, panel: controlPanel(), script: `${method.name}.ts` });
   expect(code, lines.join('\n')).toBe(0);
   const run = join(out, method.name, 'latest');
@@ -86,7 +90,8 @@ const train = async (method: AnyMethod, metric: string, name: string, flags: rea
   return { losses: logged.map((record) => metric.split('|').map((name) => record[name]).find((value) => value !== undefined) as number), psnr: summary.val.psnr, compiled };
 };
 
-describe('every pipeline', () => {
+// A row may be a graph of thousands of operations, which is compiled once.
+describe('every pipeline', { timeout: 240_000 }, () => {
   it.each(cases)('%s learns on a real folder, end to end, and frees what it made', async (name, method, metric, flags) => {
     await leakFree(async () => {
       const { losses, psnr, compiled } = await train(method as AnyMethod, metric, name, flags);

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
+import { writeSdTurbo } from '../../fixtures/sdTurbo/generate.ts';
 import { follow } from '../../src/run/atomic.ts';
 import { node, remains } from './processes.ts';
 
@@ -17,9 +18,14 @@ const folder = join(import.meta.dirname, '..', '..', 'pipelines');
 const steps = 10;
 const shared = ['--data', fixtures.tiny.root, '--size', '32', '--batch', '2', '--steps', `${steps}`,
   ...['logEvery=1', 'saveEvery=3', 'validateEvery=4', 'sampleEvery=5'].flatMap((setting) => ['--set', `track.${setting}`])];
+/** What a pipeline is given beside, made in a folder. */
+const givenIn: Readonly<Record<string, (home: string) => Promise<readonly string[]>>> = {
+  sdTurbo: async (home) => { await writeSdTurbo(join(home, 'sd')); return ['--init', join(home, 'sd')]; },
+};
 const smallDenoiser = ['network.base=8', 'network.multipliers=[1,2]'];
 /** What makes the nets of a pipeline small. */
 const small: Readonly<Record<string, readonly string[]>> = {
+  sdTurbo: ['generator.caption=a cat', 'critic.base=8', 'critic.layers=1', 'generator.gamma=0.5'],
   controlnet: [...smallDenoiser, 'controlnet.smooth=target', 'controlnet.again=0.3', 'sample.steps=2'],
   rectified: [...smallDenoiser, 'rectified.teacherSteps=2'],
   turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'],
@@ -44,12 +50,13 @@ describe.each(tried)('%s', (method) => {
   it('leaves the same bytes when it is killed and resumed, and can be used', async () => {
     const home = await mkdtemp(join(tmpdir(), `millrace-${method}-`));
     try {
-      const whole = await run(method, flags(join(home, 'whole')));
+      const given = await givenIn[method]?.(home) ?? [];
+      const whole = await run(method, [...flags(join(home, 'whole')), ...given]);
       expect(whole.code, whole.text).toBe(0);
       const at = 4 + Math.floor(Math.random() * (steps - 4));
       let looking: NodeJS.Timeout | undefined;
       const latest = join(home, 'broken', method, 'latest');
-      const killed = await run(method, flags(join(home, 'broken')), (child) => {
+      const killed = await run(method, [...flags(join(home, 'broken')), ...given], (child) => {
         looking = setInterval(() => {
           const metrics = join(latest, 'metrics.jsonl');
           if (existsSync(metrics) && readFileSync(metrics, 'utf8').split('\n').length > at) child.kill('SIGKILL');

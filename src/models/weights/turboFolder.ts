@@ -37,7 +37,7 @@ export const readTurboShapes = (folder: string): TurboShapes => {
   if (folder === '') throw new ConfigError('init', `--init: expected ${layout} but received nothing`);
   const [unet, vae] = [readJson(folder, 'unet', 'config.json'), readJson(folder, 'vae', 'config.json')];
   for (const [part, config, name] of [['unet', unet, 'UNet2DConditionModel'], ['vae', vae, 'AutoencoderKL']] as const) {
-    if (config['_class_name'] !== name) throw new ConfigError(join(folder, part, 'config.json'), `${folder}/${part}: expected a ${name} but its config.json says ${JSON.stringify(config['_class_name'])}`);
+    if (config['_class_name'] !== name) throw new ConfigError(join(folder, part, 'config.json'), `${folder}/${part}: expected ${name} but its config.json says ${JSON.stringify(config['_class_name'])}`);
   }
   const scheduler = schedulerConfig('DDPMScheduler', readJson(folder, 'scheduler', 'scheduler_config.json'), { fromFile: true });
   const { prediction_type: prediction } = scheduler;
