@@ -256,7 +256,8 @@ export class OnnxBackend extends tf.KernelBackend {
 
   #explain(cause: unknown, nodes: number): EngineError {
     const message = cause instanceof Error ? cause.message : String(cause);
-    const wayOut = /memory|alloc/i.test(message) ? '; it ran out of memory: use a smaller batch or image size' : '';
+    const wayOut = /memory|alloc|buffer size/i.test(message)
+      ? `; it ran out of memory with ${(stats.bytes / 2 ** 30).toFixed(1)} GiB in tensors: use a smaller batch or image size, or compute activations anew for gradients (src/models/checkpointing.ts)` : '';
     return new EngineError(this.name, `a graph of ${nodes} operations failed on ${this.name}: ${message}${wayOut}`, cause);
   }
 

@@ -53,17 +53,28 @@ class Pool {
 
   /** A block of `bytes`. @param finished with it, only blocks whose last run has this number or an earlier one */
   take(bytes: number, finished = Number.POSITIVE_INFINITY): Stored {
+    const block = this.#found(bytes, finished) ?? this.#made(bytes);
     counted(bytes);
+    return block;
+  }
+
+  #found(bytes: number, finished: number): Stored | undefined {
     const list = this.#free.get(bytes);
     const at = list?.findIndex(({ lastUse }) => lastUse <= finished) ?? -1;
-    if (list && at >= 0) {
-      this.#idle -= bytes;
-      const [block] = list.splice(at, 1) as [Stored];
-      block.freed = false;
-      return block;
-    }
+    if (!list || at < 0) return undefined;
+    this.#idle -= bytes;
+    const [block] = list.splice(at, 1) as [Stored];
+    block.freed = false;
+    return block;
+  }
+
+  #made(bytes: number): Stored {
     const room = Math.max(8, bytes);
-    return { id: this.#next++, bytes, buffer: this.#shared ? new SharedArrayBuffer(room) : new ArrayBuffer(room), lastUse: -1, pins: 0, freed: false, known: false };
+    try {
+      return { id: this.#next++, bytes, buffer: this.#shared ? new SharedArrayBuffer(room) : new ArrayBuffer(room), lastUse: -1, pins: 0, freed: false, known: false };
+    } catch (cause) {
+      throw new RangeError(`no memory for a tensor of ${(bytes / 2 ** 30).toFixed(1)} GiB`, { cause });
+    }
   }
 
   give(block: Stored): void {
