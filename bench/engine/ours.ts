@@ -26,7 +26,8 @@ for await (const request of createInterface({ input: process.stdin })) {
     loss = metrics[workload.loss] as number;
   }
   const { user, system } = process.cpuUsage(before);
-  say({ seconds, cpuSeconds: (user + system) / 1e6, loss, peakBytes: process.resourceUsage().maxRSS * 1_024, engine: tf.engineStats() });
+  const engine = tf.engineStats();
+  say({ seconds, cpuSeconds: (user + system) / 1e6, loss, peakBytes: engine.peakResident, engine });
 }
 stop(live);
 // Sessions write their profiles when they are freed.

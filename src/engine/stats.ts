@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** What the lazy engine has done since it started or since `resetEngineStats()`. Zeros on executors that are not ours. */
 export type EngineStats = {
   /** Graphs that were built and turned into a session. */
@@ -32,8 +34,21 @@ export const engineStatistics: EngineStats = {
   compilations: 0, runs: 0, nodes: 0, tracing: 0, matching: 0, building: 0, compiling: 0, running: 0, uploaded: 0, downloaded: 0, bytes: 0, peakBytes: 0, peakResident: 0, values: 0,
 };
 
+/** The most memory this process ever held, in bytes. What `resourceUsage` says begins, on Linux, at what the process that started this one held. */
+const peakResident = (): number => {
+  if (process.platform === 'linux') {
+    try {
+      const kilobytes = /^VmHWM:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+      if (kilobytes !== undefined) return Number(kilobytes) * 1024;
+    } catch {
+      // A system without /proc: what follows is the best there is.
+    }
+  }
+  return process.resourceUsage().maxRSS * 1024;
+};
+
 /** A copy of the counters. */
-export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics, peakResident: process.resourceUsage().maxRSS * 1024 });
+export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics, peakResident: peakResident() });
 
 /** Sets the counters to zero; what is alive stays counted. */
 export const resetEngineStats = (): void => {
