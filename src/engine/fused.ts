@@ -95,6 +95,17 @@ const gaussian = fusion({
   },
 });
 
+const attention = fusion({
+  kernel: 'Attend', inputs: ['q', 'k', 'v'],
+  forward: ([q, k, v], { scale }) => tf.matMul(tf.softmax(tf.mul(tf.matMul(q as tf.Tensor, k as tf.Tensor, false, true), scale as number)), v as tf.Tensor),
+  backward: (dy, [q, k, v], { scale }) => {
+    const shares = tf.softmax(tf.mul(tf.matMul(q as tf.Tensor, k as tf.Tensor, false, true), scale as number));
+    const dShares = tf.matMul(dy, v as tf.Tensor, false, true);
+    const dScores = tf.mul(tf.mul(shares, tf.sub(dShares, tf.sum(tf.mul(dShares, shares), -1, true))), scale as number);
+    return [tf.matMul(dScores, k as tf.Tensor), tf.matMul(dScores, q as tf.Tensor, true, false), tf.matMul(shares, dy, true, false)];
+  },
+});
+
 /** The gradient of a fused kernel is a kernel again; the gradient of that one is what differentiating the operations gives. */
 export const fusedGradients = (): tf.GradConfig[] => fusions.flatMap(({ kernel, inputs: names, backward }) => {
   const gradientKernel = `${kernel}Grad`;
@@ -147,3 +158,9 @@ export const silu = <T extends tf.Tensor>(x: T): T => swish([x]) as T;
 
 /** x * Phi(x), Phi the normal distribution function; `tanh` takes the usual approximation of it. */
 export const gelu = <T extends tf.Tensor>(x: T, { tanh = false }: { tanh?: boolean } = {}): T => gaussian([x], { tanh }) as T;
+
+/**
+ * softmax(scale q k') v over [..., N, D], with k and v [..., M, D]; leading axes are the same in all three. The lazy executors never hold more than 64 MiB of scores for
+ * it: they compute them for some queries at a time where there would be more, and again for the gradient.
+ */
+export const attend = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, scale: number): tf.Tensor => attention([q, k, v], { scale });

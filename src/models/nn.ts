@@ -161,7 +161,7 @@ export const upsampleNearest2x = (x: Image): Image => {
  * @source Vaswani et al. 2017, arXiv 1706.03762, eq. 1
  */
 export const attend = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, scale = 1 / Math.sqrt(q.shape[q.rank - 1] as number)): tf.Tensor =>
-  tf.matMul(tf.softmax(tf.mul(tf.matMul(q, k, false, true), scale)), v);
+  fused.attend(q, k, v, scale);
 
 /** [B, N, heads * D] to [B, heads, N, D]. */
 export const splitHeads = (x: tf.Tensor, heads: number): tf.Tensor => {

@@ -2,6 +2,7 @@
 import type { Kernel, Shortcut } from '../registry.ts';
 import { activations } from './activations.ts';
 import { angles } from './angles.ts';
+import { attentions } from './attention.ts';
 import { blocks } from './blocks.ts';
 import { complexShortcuts } from './complex.ts';
 import { convolutions } from './conv.ts';
@@ -24,7 +25,7 @@ import { warps } from './warp.ts';
 
 const own: readonly Kernel[] = [
   ...elementwise, ...angles, ...shapes, ...blocks, ...reductions, ...orders, ...matMuls, ...einsums, ...convolutions, ...depthwise, ...volumes, ...fusions, ...pools, ...resizes, ...warps, ...normalisations,
-  ...activations, ...groupNorms,
+  ...activations, ...groupNorms, ...attentions,
   ...creations, ...gathers,
 ];
 export const shortcuts: readonly Shortcut[] = [...made, ...complexShortcuts];
