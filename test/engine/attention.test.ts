@@ -8,7 +8,7 @@ import { inProcess, moduleAt } from './inProcess.ts';
 const plain = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, scale: number): tf.Tensor => tf.matMul(tf.softmax(tf.mul(tf.matMul(q, k, false, true), scale)), v);
 
 const apart = async (a: tf.Tensor, b: tf.Tensor): Promise<number> => {
-  const [x, y] = [await a.data(), await b.data()];
+  const [x, y] = [await a.data(), await b.data()] as [Float32Array, Float32Array];
   const size = Math.max(...y.map(Math.abs));
   return x.reduce((most, value, i) => Math.max(most, Math.abs(value - (y[i] as number))), 0) / size;
 };
