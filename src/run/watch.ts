@@ -51,7 +51,7 @@ export const watchRuns = <D, R>({ root, dataset, changes, rescan, train, forgive
   const look = (paths: readonly string[]): Observable<D> => from(rescan(known, paths)).pipe(
     concatMap((found) => {
       known = found.dataset;
-      for (const text of found.lines) say(text);
+      if (found.differs || paths.length > 0) for (const text of found.lines) say(text);
       // A run that lost its files is due again with the same dataset.
       const differs = found.differs || isBroken;
       // The run that is held ends before the hold does: it must not go on with files that are no more.

@@ -3,8 +3,11 @@ import { watch } from 'chokidar';
 import { Observable, type Subscription, concatMap, distinctUntilChanged, from, map, switchMap, timer } from 'rxjs';
 import { DatasetError } from '../errors.ts';
 
-/** What happened under a watched folder. `gone` and `back` speak of the folder itself. */
-export type FileEvent = Readonly<{ kind: 'add' | 'change' | 'unlink' | 'gone' | 'back'; path: string }>;
+/**
+ * What happened under a watched folder. `gone` and `back` speak of the folder itself; `ready` says that changes are seen from now on: those between the
+ * reading of the folder and this moment were not.
+ */
+export type FileEvent = Readonly<{ kind: 'add' | 'change' | 'unlink' | 'gone' | 'back' | 'ready'; path: string }>;
 
 /** The error a person can act on: limits of the system are named with the way to raise them. */
 export const watchError = (root: string, cause: NodeJS.ErrnoException): DatasetError => {
@@ -25,6 +28,7 @@ const exists = (path: string): Promise<boolean> => stat(path).then((info) => inf
 const chokidarEvents = (root: string, ignored: (path: string) => boolean): Observable<FileEvent> => new Observable((subscriber) => {
   const watcher = watch(root, { ignoreInitial: true, ignored: (path) => path !== root && ignored(path) });
   watcher.on('all', (kind, path) => { if (kind === 'add' || kind === 'change' || kind === 'unlink') subscriber.next({ kind, path }); });
+  watcher.on('ready', () => { subscriber.next({ kind: 'ready', path: root }); });
   watcher.on('error', (cause) => { subscriber.error(watchError(root, cause as NodeJS.ErrnoException)); });
   return () => { void watcher.close(); };
 });

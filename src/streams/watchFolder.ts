@@ -3,7 +3,7 @@ import type { FileEvent } from './fileEvents.ts';
 
 /** What has become of a folder since the last word. */
 export type FolderChange =
-  /** Files were added, changed or removed; a folder among the paths stands for all that is in it. */
+  /** Files were added, changed or removed; a folder among the paths stands for all that is in it. Without paths something may have, before it was watched. */
   | Readonly<{ kind: 'changed'; paths: readonly string[] }>
   | Readonly<{ kind: 'gone' }>
   | Readonly<{ kind: 'back' }>;
@@ -11,7 +11,7 @@ export type FolderChange =
 /**
  * Turns the events of a folder into changes that have settled. A storm of events is one change: it is over when no event came for `quiet` milliseconds and
  * two looks at the files in question, `quiet` apart, found the same. So a file that is still being written is seen by its growing size or changing hash.
- * A folder that comes back is one change, of everything in it.
+ * A folder that comes back is one change, of everything in it, and so is, without paths, the time before the watching began.
  *
  * Timing one `changed` for each storm; `gone` and `back` at once; `gone` forgets a storm. Ends with `events` and the storm under way, fails with `events` or a look.
  * @param events see `fileEvents`
@@ -44,7 +44,7 @@ export function watchFolder(events: Observable<FileEvent>, { look, quiet = 500, 
     });
     return events.pipe(switchMap(({ kind, path }): Observable<FolderChange> => {
       if (kind === 'gone') { pending.clear(); return of({ kind }); }
-      pending.add(path);
+      if (kind !== 'ready') pending.add(path);
       return kind === 'back' ? concat(of({ kind }), settled) : settled;
     }));
   });

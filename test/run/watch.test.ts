@@ -5,7 +5,7 @@ import { type Rescan, type Turn, watchRuns } from '../../src/run/watch.ts';
 import type { FolderChange } from '../../src/streams/watchFolder.ts';
 import { type MarbleHelpers, marbles } from '../support.ts';
 
-const changes: Record<string, FolderChange> = { c: { kind: 'changed', paths: ['x.png'] }, d: { kind: 'changed', paths: ['y.png'] }, g: { kind: 'gone' }, b: { kind: 'back' } };
+const changes: Record<string, FolderChange> = { r: { kind: 'changed', paths: [] }, c: { kind: 'changed', paths: ['x.png'] }, d: { kind: 'changed', paths: ['y.png'] }, g: { kind: 'gone' }, b: { kind: 'back' } };
 
 const forgive = (cause: unknown) => (cause instanceof DatasetError ? { end: 'run that lost its files', why: cause.message } : undefined);
 
@@ -51,6 +51,16 @@ describe('watchRuns', () => {
     helpers.expectObservable(ends).toBe('-');
     helpers.flush();
     expect(said).toEqual(['0 train 1 from scratch', '5 waiting for the target of x']);
+  }));
+
+  it('looks once when the watching has begun, and speaks of it only when something changed meanwhile', marbles((helpers) => {
+    const quiet = watch(helpers, '-r-----------', { rescan: (known) => of({ dataset: known, lines: ['no file is different'], differs: false }) });
+    const missed = watch(helpers, '-r-----------');
+    helpers.expectObservable(quiet.ends).toBe('-');
+    helpers.expectObservable(missed.ends).toBe('----e----', { e: 'run 1' });
+    helpers.flush();
+    expect(quiet.said).toEqual(['0 train 1 from scratch']);
+    expect(missed.said).toEqual(['0 train 1 from scratch', '1 +2', '4 run 1 saved', '4 train 2 from run 1']);
   }));
 
   it('tells every rescan what the one before found', marbles((helpers) => {

@@ -7,7 +7,7 @@ import { marbles } from '../support.ts';
 
 const events: Record<string, FileEvent> = {
   a: { kind: 'add', path: 'a.png' }, b: { kind: 'change', path: 'b.png' }, c: { kind: 'unlink', path: 'c.png' },
-  g: { kind: 'gone', path: 'root' }, k: { kind: 'back', path: 'root' },
+  g: { kind: 'gone', path: 'root' }, k: { kind: 'back', path: 'root' }, r: { kind: 'ready', path: 'root' },
 };
 const word = (change: FolderChange): string => (change.kind === 'changed' ? change.paths.join(' ') : change.kind);
 const still = (): Observable<string> => of('still');
@@ -66,6 +66,12 @@ describe('watchFolder', () => {
     const source = hot('   -a--g------k-------------c--------', events);
     const expected = '     ----g------k-----x-------------y--';
     expectObservable(watchFolder(source, { look: still, quiet: 3 }).pipe(map(word))).toBe(expected, { g: 'gone', k: 'back', x: 'root', y: 'c.png' });
+  }));
+
+  it('asks for one look when the watching has begun, which names no file unless one changed', marbles(({ hot, expectObservable }) => {
+    expectObservable(watchFolder(hot('-r---------', events), { look: still, quiet: 3 }).pipe(map(word))).toBe('-------x---', { x: '' });
+    expectObservable(watchFolder(hot('-r-a-------', events), { look: still, quiet: 3 }).pipe(map(word))).toBe('---------x-', { x: 'a.png' });
+    expectObservable(watchFolder(hot('-k-r-------', events), { look: still, quiet: 3 }).pipe(map(word))).toBe('-k-------x-', { k: 'back', x: 'root' });
   }));
 
   it.each([['|', '|'], ['-', '-'], ['-#', '-#'], ['-a|', '-------x|']])('passes on the end of %s', (marble, expected) => {
