@@ -23,6 +23,9 @@ export type Timing = Readonly<{
   /** Of this session: see `GateStats`. */
   maxInFlight: number;
   bottleneck: string;
+  /** Most memory that the process held in this session, and most that the engine's tensors held at once, in bytes; what graphs need while they run is in the first alone. */
+  peakBytes: number;
+  peakTensorBytes: number;
 }>;
 
 export type Reporter = Readonly<{
@@ -76,9 +79,10 @@ export const reporter = (run: Pick<RunContext, 'folder' | 'start' | 'steps' | 'r
       earlier = { seconds: before?.seconds ?? 0, images: before?.images ?? 0 };
     }
     const { stats } = gate;
+    const { peakResident, peakBytes: peakTensorBytes } = engineStats();
     await append('timing', {
       step: frame.step, time: new Date().toISOString(), seconds: earlier.seconds + clockOf(stats), images: earlier.images + images, imagesPerSecond: speed()?.images ?? 0,
-      engineBusy: busy(stats), maxInFlight: stats.maxInFlight, bottleneck: stats.bottleneck,
+      engineBusy: busy(stats), maxInFlight: stats.maxInFlight, bottleneck: stats.bottleneck, peakBytes: peakResident, peakTensorBytes,
     } satisfies Timing);
     written = frame.step;
   };

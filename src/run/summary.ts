@@ -27,6 +27,8 @@ export type Summary = Readonly<{
   maxInFlight: number;
   /** What the run waited for most: decode, augment, upload, engine or disk. */
   bottleneck: string;
+  /** Most memory that the process held and, of that, most that tensors held at once, in bytes; of the session that held most. */
+  peakMemory: Readonly<{ process: number; tensors: number }>;
   seed: number;
   /** Over the held-out pairs; null when there are none. Copying the source is null for methods that reconstruct. */
   val: (Scores & Readonly<{ copySource: Scores | null; meanTarget: Scores }>) | null;
@@ -40,7 +42,9 @@ const rounded = (value: number, digits: number): number => Number(value.toFixed(
 
 /** Reads what a run left behind and writes `summary.json`. */
 export const writeSummary = (run: RunFolder, { engine, seed, skippedFiles }: { engine: string; seed: number; skippedFiles: number }): TE.TaskEither<CheckpointError, Summary> => TE.tryCatch(async () => {
-  const timing = (await readLog(run.timing.path)).at(-1) as Timing | undefined;
+  const timings = await readLog(run.timing.path) as readonly Partial<Timing>[];
+  const timing = timings.at(-1) as Timing | undefined;
+  const most = (key: 'peakBytes' | 'peakTensorBytes'): number => timings.reduce((peak, { [key]: bytes = 0 }) => Math.max(peak, bytes), 0);
   const validation = await readFile(join(run.path, 'validation.json'), 'utf8').then((text) => JSON.parse(text) as Validation, () => undefined);
   const best = await follow(join(run.checkpoints, 'best'));
   const hasBest = (await listCheckpoints(run.checkpoints)).some(({ path }) => path === best);
@@ -53,6 +57,7 @@ export const writeSummary = (run: RunFolder, { engine, seed, skippedFiles }: { e
     engineBusy: rounded(timing?.engineBusy ?? 0, 4),
     maxInFlight: timing?.maxInFlight ?? 0,
     bottleneck: timing?.bottleneck ?? 'none',
+    peakMemory: { process: most('peakBytes'), tensors: most('peakTensorBytes') },
     seed,
     val: validation ? { psnr: validation.psnr, ssim: validation.ssim, copySource: validation.copySource, meanTarget: validation.meanTarget } : null,
     skippedFiles,
@@ -73,7 +78,7 @@ export const summaryTable = (summary: Summary, run: RunFolder, cwd = process.cwd
   const gain = val?.copySource ? [`  ${score(val.psnr - val.copySource.psnr, 2)} dB above copy-the-source`] : [];
   return [
     `${summary.method}: ${summary.steps} steps in ${duration(summary.seconds)}, ${summary.imagesPerSecond.toFixed(1)} images/s, engine ${summary.engine} ${Math.round(summary.engineBusy * 100)}% busy${
-      summary.bottleneck === 'engine' || summary.bottleneck === 'none' ? '' : ` (waited for ${summary.bottleneck})`}${summary.skippedFiles > 0 ? `, ${summary.skippedFiles} files skipped` : ''}`,
+      summary.bottleneck === 'engine' || summary.bottleneck === 'none' ? '' : ` (waited for ${summary.bottleneck})`}${summary.peakMemory.process > 0 ? `, ${(summary.peakMemory.process / 2 ** 30).toFixed(1)} GiB of memory at most` : ''}${summary.skippedFiles > 0 ? `, ${summary.skippedFiles} files skipped` : ''}`,
     ...(val === null ? ['no held-out pairs to validate on'] : [`  ${(val.copySource ? 'held-out pairs' : 'held-out images').padEnd(16)}${'PSNR'.padStart(10)}${'SSIM'.padStart(10)}`, ...table, ...gain]),
     `summary      ${shown(join(run.path, 'summary.json'))}`,
     `samples      ${shown(join(run.samples, 'latest.png'))}`,

@@ -62,6 +62,7 @@ describe('report', () => {
       `{"step":${step},"epoch":0,"generator.loss":0.5,"generator.gradNorm":1,"generator.finite":1,"generator.l2":${Number((step / 3).toPrecision(9))}}\n`)).join(''));
     const timing = await readLog(folder.timing.path);
     expect(timing.map(({ step, images }) => [step, images])).toEqual([[1, 2], [3, 4], [4, 5]]);
+    expect(timing[2]?.['peakBytes']).toBeGreaterThan(2 ** 20);
     expect(timing[2]).toMatchObject({ engineBusy: 0.5, maxInFlight: 2, bottleneck: 'decode', time: expect.stringMatching(/^\d{4}-.*Z$/) });
   }));
 

@@ -18,7 +18,7 @@ describe('writeSummary', () => {
     await pointAt(join(run.checkpoints, 'best'), join(run.checkpoints, 'checkpoint-20'));
     const summary = await right(writeSummary(run, facts));
     expect(JSON.parse(await readFile(join(run.path, 'summary.json'), 'utf8'))).toEqual({
-      method: 'tiny', engine: 'cpu', steps: 20, seconds: 8.123, imagesPerSecond: 9.848, engineBusy: 0.9877, maxInFlight: 3, bottleneck: 'engine', seed: 7,
+      method: 'tiny', engine: 'cpu', steps: 20, seconds: 8.123, imagesPerSecond: 9.848, engineBusy: 0.9877, maxInFlight: 3, bottleneck: 'engine', peakMemory: { process: 0, tensors: 0 }, seed: 7,
       val: { psnr: 24.5, ssim: 0.9, copySource: { psnr: 21, ssim: 0.8 }, meanTarget: { psnr: 12.345, ssim: 0.25 } }, skippedFiles: 2, bestCheckpoint: join('checkpoints', 'checkpoint-20'),
     });
     const cwd = dirname(run.path);
@@ -31,6 +31,14 @@ describe('writeSummary', () => {
 summary      ${join(run.id, 'summary.json')}
 samples      ${join(run.id, 'samples', 'latest.png')}
 checkpoints  ${join(run.id, 'checkpoints')} (best: checkpoint-20)`);
+  }));
+
+  it('has the most memory of any session, and prints it', withRun(async (run) => {
+    await run.timing.append({ step: 9, seconds: 4, images: 40, engineBusy: 0.5, maxInFlight: 2, bottleneck: 'engine', peakBytes: 3 * 2 ** 30, peakTensorBytes: 2 ** 20 });
+    await run.timing.append({ step: 19, seconds: 8, images: 80, engineBusy: 0.5, maxInFlight: 2, bottleneck: 'engine', peakBytes: 2 ** 30, peakTensorBytes: 2 ** 21 });
+    const summary = await right(writeSummary(run, facts));
+    expect(summary.peakMemory).toEqual({ process: 3 * 2 ** 30, tensors: 2 ** 21 });
+    expect(summaryTable(summary, run)).toContain('50% busy, 3.0 GiB of memory at most');
   }));
 
   it('holds for a run that did nothing and validated nothing', withRun(async (run) => {
