@@ -17,14 +17,14 @@ import { fold, seeded } from '../src/random.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, dataOptions, feedOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
-import { generate, initOption, sdTurboFiles, sdTurboGenerator, sdTurboMultiple, sdTurboOptions, translateSdTurbo } from '../src/run/sdTurbo.ts';
+import { generate, releasedOptions, sdTurboFiles, sdTurboGenerator, sdTurboMultiple, sdTurboOptions, translateSdTurbo } from '../src/run/sdTurbo.ts';
 import { clipEyes, clipFiles, judgeOf, overHeads, sdTurboCritic } from '../src/run/sdTurboCritic.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
 import { settle } from '../src/streams/settle.ts';
 import * as tf from '../src/tf.ts';
 
 const schema = z.object({
-  init: initOption(),
+  released: releasedOptions(),
   data: dataOptions({ root: 'fixtures/splats', size: 512, batch: 4 }),
   feed: feedOptions({ credits: 3, workers: 2, cache: '512MB' }),
   augment: augmentOptions({ shift: 0, rotate: 0, crop: 1, flip: 0, hue: 0, saturation: 0 }),
@@ -73,6 +73,6 @@ export const sdTurbo: Method<Config, ReturnType<typeof nets>> = {
     return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle())), observe(run, gate, config, resources, sdTurbo.translate(resources, config)), gate.settle());
   },
   translate: ({ generator }, config) => translateSdTurbo(generator, config),
-  multipleOf: ({ init }) => sdTurboMultiple(init),
+  multipleOf: sdTurboMultiple,
 };
 if (import.meta.main) await runPipeline(sdTurbo);

@@ -17,7 +17,8 @@ export type AutoencoderFiles = Readonly<{ path: string; model: Readonly<Record<s
 
 const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false);
 
-const weightsIn = async (folder: string): Promise<readonly string[]> => {
+/** The files that hold a folder's weights, an index of shards among them. @throws ConfigError */
+export const weightsIn = async (folder: string): Promise<readonly string[]> => {
   const { file, fault } = chooseWeights(await readdir(folder));
   if (file === undefined) throw new ConfigError(folder, `${folder}: ${fault}`);
   if (!file.endsWith('.json')) return [join(folder, file)];

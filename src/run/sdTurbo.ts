@@ -1,5 +1,7 @@
 /** pix2pix-turbo on released weights, as a run has it: what is read from the folder, the generator that is made of it, and how it is used. */
+import { join } from 'node:path';
 import { z } from 'zod';
+import { ConfigError } from '../errors.ts';
 import { autoencoderKl } from '../models/autoencoderKl.ts';
 import { checkpointed } from '../models/checkpointing.ts';
 import { type StateDict, applyNet, withoutFrozen } from '../models/net.ts';
@@ -7,19 +9,35 @@ import type { ParamSpec } from '../models/network.ts';
 import { pretrainedTurbo, trainsInTurbo, turboStart } from '../models/pretrainedTurbo.ts';
 import { noiseFor } from '../models/translateBy.ts';
 import { unet2dCondition } from '../models/unet2dCondition.ts';
-import { openTurbo, readTurboShapes } from '../models/weights/turboFolder.ts';
+import { openTurbo, readTurboModel, turboNoise } from '../models/weights/turboFolder.ts';
 import { constantWithWarmUp } from '../optim/learningRate.ts';
 import type { Drawn } from '../operators/drawNoise.ts';
 import type { Key } from '../random.ts';
 import type { Pair } from '../streams/frames.ts';
 import * as tf from '../tf.ts';
+import { checksumOf, weightsIn } from './autoencoderFiles.ts';
+import { filledInBy } from './fillIn.ts';
 import type { GivenFiles } from './given.ts';
 import type { optimOptions } from './options.ts';
 import { unwrap } from './orThrow.ts';
 import { trainedNet } from './trained.ts';
 
-/** The folder that everything begins from: a run remembers it, and needs it again. */
-export const initOption = () => z.string().default('').describe('SD-Turbo as diffusers writes it: a folder of unet, vae, scheduler, tokenizer, text_encoder').meta({ flag: 'init', value: 'FOLDER' });
+const json = (text: string) => z.record(z.string(), z.unknown()).default({}).describe(`${text}; follows from the folder`);
+
+/** The folder that everything begins from: a run remembers what it says, and needs its weights again, unchanged. */
+export const releasedOptions = () => filledInBy(z.object({
+  folder: z.string().default('').describe('SD-Turbo as diffusers writes it: a folder of unet, vae, scheduler, tokenizer, text_encoder').meta({ flag: 'init', value: 'FOLDER' }),
+  unet: json('config.json of the UNet'), vae: json('config.json of the autoencoder'), scheduler: json('scheduler_config.json'),
+  checksum: z.string().default('').describe('SHA-256 of the weights; filled in, and a run that goes on refuses others'),
+}), async (released) => {
+  const { folder } = released;
+  const model = readTurboModel(folder);
+  const checksum = await checksumOf((await Promise.all(['unet', 'vae'].map((part) => weightsIn(join(folder, part))))).flat());
+  if (released.checksum !== '' && released.checksum !== checksum) {
+    throw new ConfigError('init', `${folder}: expected the weights that this run was begun from (${released.checksum.slice(0, 12)}) but they have changed (${checksum.slice(0, 12)})`);
+  }
+  return { ...released, ...model, checksum };
+});
 
 /** What is made of it. */
 export const sdTurboOptions = (given: { rankUnet: number; rankVae: number; timestep: number; gamma: number; sourceRange: 'unit' | 'signed'; posterior: 'sample' | 'mean' }) => z.object({
@@ -36,7 +54,7 @@ export const sdTurboOptions = (given: { rankUnet: number; rankVae: number; times
 
 /** The groups of a configuration that are read here. */
 export type SdTurboConfig = Readonly<{
-  init: string;
+  released: z.output<ReturnType<typeof releasedOptions>>;
   generator: z.output<ReturnType<typeof sdTurboOptions>>;
   optim: z.output<ReturnType<typeof optimOptions>>;
   steps: number;
@@ -44,16 +62,14 @@ export type SdTurboConfig = Readonly<{
 }>;
 
 /** Reads the folder; with a caption, its text transformer embeds it here. @throws ConfigError, WeightsError */
-export const sdTurboFiles = async ({ init, generator: { text, caption } }: SdTurboConfig): Promise<GivenFiles> => {
-  const { unet, vae, caption: tokens } = await unwrap(openTurbo(init, text === 'caption' ? caption : undefined));
+export const sdTurboFiles = async ({ released: { folder }, generator: { text, caption } }: SdTurboConfig): Promise<GivenFiles> => {
+  const { unet, vae, caption: tokens } = await unwrap(openTurbo(folder, text === 'caption' ? caption : undefined));
   return { unet: [unet], vae: [vae], caption: [tokens] };
 };
 
 /** Pixels that height and width are multiples of: the autoencoder's factor, times what the UNet halves. */
-export const sdTurboMultiple = (init: string): number => {
-  const { unet, vae } = readTurboShapes(init);
-  return autoencoderKl(vae).factor * 2 ** (unet2dCondition(unet).config.block_out_channels.length - 1);
-};
+export const sdTurboMultiple = ({ released: { unet, vae } }: Pick<SdTurboConfig, 'released'>): number =>
+  autoencoderKl(vae).factor * 2 ** (unet2dCondition(unet).config.block_out_channels.length - 1);
 
 /** What of the generator comes from where, in lines. */
 const origins = (folder: string, specs: ReadonlyMap<string, ParamSpec>, start: StateDict): readonly string[] => {
@@ -71,10 +87,11 @@ export const sdTurboGenerator = (config: SdTurboConfig, given: Readonly<Record<s
   const { rankUnet, rankVae, timestep, sourceRange, text, recompute } = config.generator;
   const { unet, vae, caption, generator: trained = {} } = given;
   if (!unet || !vae) throw new TypeError('sdTurboGenerator: expected the weights of unet and vae but received none');
-  const network = pretrainedTurbo({ ...readTurboShapes(config.init), rank: { unet: rankUnet, vae: rankVae }, timestep, sourceRange, learned: text === 'learned' });
+  const { released } = config;
+  const network = pretrainedTurbo({ unet: released.unet, vae: released.vae, ...turboNoise(released), rank: { unet: rankUnet, vae: rankVae }, timestep, sourceRange, learned: text === 'learned' });
   const start = { ...turboStart({ ...unet, ...caption }, vae), ...trained };
   const net = trainedNet(recompute ? checkpointed(network) : network, config, { generator: start }, { trainable: trainsInTurbo, lr: constantWithWarmUp(config.optim.lr, config.optim) });
-  return { ...withoutFrozen(net), space: network.vae, origins: origins(config.init, network.specs, start) };
+  return { ...withoutFrozen(net), space: network.vae, origins: origins(released.folder, network.specs, start) };
 };
 export type SdTurboGenerator = ReturnType<typeof sdTurboGenerator>;
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { concatMap } from 'rxjs';
@@ -13,7 +13,7 @@ import { trainsInTurbo } from '../../src/models/pretrainedTurbo.ts';
 import { noiseFor } from '../../src/models/translateBy.ts';
 import { unet2dCondition } from '../../src/models/unet2dCondition.ts';
 import { type AutoencoderKl, autoencoderKl, samplePosterior } from '../../src/models/autoencoderKl.ts';
-import { openTurbo, readTurboShapes } from '../../src/models/weights/turboFolder.ts';
+import { openTurbo, readTurboModel } from '../../src/models/weights/turboFolder.ts';
 import { readStateDict } from '../../src/models/weights/safetensors.ts';
 import type { StateDict } from '../../src/models/net.ts';
 import { fold, normal, seeded } from '../../src/random.ts';
@@ -21,6 +21,7 @@ import { follow } from '../../src/run/atomic.ts';
 import { controlPanel } from '../../src/run/control.ts';
 import { datasetsOnDisk } from '../../src/run/datasets.ts';
 import { parseConfig } from '../../src/run/config.ts';
+import { filledIn } from '../../src/run/fillIn.ts';
 import { readGiven } from '../../src/run/given.ts';
 import { translateFiles } from '../../src/run/inference.ts';
 import { orThrow, unwrap } from '../../src/run/orThrow.ts';
@@ -72,13 +73,13 @@ describe('sdTurbo', { timeout: 300_000 }, () => {
   });
 
   it('starts as the released network, but for the skips', leakFree(async () => {
-    const config = orThrow(parseConfig(sdTurbo.schema, small()));
+    const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, small())));
     const nets = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
     const keys = [seeded(5)];
     const source = tf.tensor4d(normal(seeded(2), 16 * 16 * 3).map((x) => Math.max(-1, Math.min(1, x / 3))), [1, 16, 16, 3]);
     const ours = tf.tidy(() => sdTurbo.translate(nets, config)(source, { keys }));
     const { unet, vae, caption } = await unwrap(openTurbo(join(home, 'sd'), 'a cat'));
-    const shapes = readTurboShapes(join(home, 'sd'));
+    const shapes = readTurboModel(join(home, 'sd'));
     const coder: AutoencoderKl = autoencoderKl(shapes.vae);
     const released = tf.tidy(() => {
       const [weights, text] = [tensors(vae), tensors(caption)['conditioning.encoder_hidden_states'] as tf.Tensor3D];
@@ -120,7 +121,7 @@ describe('sdTurbo', { timeout: 300_000 }, () => {
     expect(logged[0]?.['critic.fake.bce']).toBeLessThan(6);
     const saved = await unwrap(readStateDict(join(run0, 'checkpoints', 'checkpoint-3', 'generator.safetensors')));
     expect(Object.keys(saved).every(trainsInTurbo)).toBe(true);
-    const config = orThrow(parseConfig(sdTurbo.schema, whole()));
+    const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, whole())));
     const fresh = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
     const start = await fresh.generator.weights.data();
     const moved = fresh.generator.layout.filter(({ name, offset, shape }) => (saved[name]?.data as Float32Array).some((x, i) => x !== start[offset + i] && i < sizeOf(shape)));
@@ -140,7 +141,7 @@ describe('sdTurbo', { timeout: 300_000 }, () => {
 
   it('keeps less for the gradient to the same gradient, with tokens that are trained', leakFree(async () => {
     const gradient = async (recompute: boolean): Promise<Readonly<{ values: Float32Array; moved: (name: string) => boolean }>> => {
-      const config = orThrow(parseConfig(sdTurbo.schema, [...small(), ...set('generator.text=learned', `generator.recompute=${recompute}`)]));
+      const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, [...small(), ...set('generator.text=learned', `generator.recompute=${recompute}`)])));
       const { generator, critic } = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
       const image = (key: string, shape: [number, number, number, number]): tf.Tensor4D => tf.tensor4d(normal(fold(seeded(3), key), sizeOf(shape)).map((x) => x / 3), shape);
       const found = tf.tidy(() => tf.keep(differentiate(generator, (apply) => ({
@@ -180,5 +181,17 @@ describe('sdTurbo', { timeout: 300_000 }, () => {
     await expect(run('none', training(16, 1))).rejects.toThrow(/--init: expected a folder of SD-Turbo/);
     await expect(run('none', [...training(16, 1), '--init', join(home, 'nowhere')])).rejects.toThrow(`${join(home, 'nowhere')}: expected a folder of SD-Turbo`);
     await expect(readdir(join(home, 'none'))).rejects.toThrow('ENOENT');
+  });
+
+  it('refuses to go on, or to be used, with other weights than it was begun from', async () => {
+    await writeSdTurbo(join(home, 'changed'));
+    const { released } = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, ['--init', join(home, 'changed')])));
+    expect(released).toMatchObject({ unet: { _class_name: 'UNet2DConditionModel' }, vae: { _class_name: 'AutoencoderKL' }, scheduler: { beta_schedule: 'scaled_linear' } });
+    const path = join(home, 'changed', 'vae', 'diffusion_pytorch_model.safetensors');
+    const bytes = await readFile(path);
+    bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
+    await writeFile(path, bytes);
+    const layer = { name: 'a run', values: { released } };
+    await expect(filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, [], { layers: [layer] })))).rejects.toThrow(/changed: expected the weights that this run was begun from \([0-9a-f]{12}\) but they have changed/);
   });
 });

@@ -16,33 +16,32 @@ import { loadModel } from './modelFolder.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What the folder says of its networks, but for their weights. */
-export type TurboShapes = Readonly<{
-  unet: Json;
-  vae: Json;
-  /** abar[t] of the noise the UNet was trained with. */
-  alphasCumprod: Float32Array;
-  prediction: 'epsilon' | 'v_prediction';
-}>;
+/** What the folder says of its networks: their `config.json`, and `scheduler_config.json`. */
+export type TurboModel = Readonly<{ unet: Json; vae: Json; scheduler: Json }>;
 
 const layout = 'a folder of SD-Turbo as diffusers writes it (unet, vae, scheduler, tokenizer, text_encoder)';
 
 const readJson = (folder: string, ...path: readonly string[]): Json => readModelJson(folder, path.join('/'), layout);
 
 /**
- * Reads the configurations of a folder; small files, at once.
+ * Reads what a folder says; small files, at once.
  * @throws ConfigError that names the folder, what was expected, and what is missing or strange
  */
-export const readTurboShapes = (folder: string): TurboShapes => {
+export const readTurboModel = (folder: string): TurboModel => {
   if (folder === '') throw new ConfigError('init', `--init: expected ${layout} but received nothing`);
   const [unet, vae] = [readJson(folder, 'unet', 'config.json'), readJson(folder, 'vae', 'config.json')];
   for (const [part, config, name] of [['unet', unet, 'UNet2DConditionModel'], ['vae', vae, 'AutoencoderKL']] as const) {
     if (config['_class_name'] !== name) throw new ConfigError(join(folder, part, 'config.json'), `${folder}/${part}: expected ${name} but its config.json says ${JSON.stringify(config['_class_name'])}`);
   }
-  const scheduler = schedulerConfig('DDPMScheduler', readJson(folder, 'scheduler', 'scheduler_config.json'), { fromFile: true });
-  const { prediction_type: prediction } = scheduler;
-  if (prediction === 'sample') throw new ConfigError('prediction_type', `${folder}/scheduler: expected prediction_type epsilon or v_prediction but received sample`);
-  return { unet, vae, alphasCumprod: scheduleFrom('DDPMScheduler', scheduler).alphasCumprod, prediction };
+  return { unet, vae, scheduler: readJson(folder, 'scheduler', 'scheduler_config.json') };
+};
+
+/** The noise a UNet was trained with, and what it was trained to answer. @throws ConfigError */
+export const turboNoise = ({ scheduler }: Pick<TurboModel, 'scheduler'>): Readonly<{ alphasCumprod: Float32Array; prediction: 'epsilon' | 'v_prediction' }> => {
+  const config = schedulerConfig('DDPMScheduler', scheduler, { fromFile: true });
+  const { prediction_type: prediction } = config;
+  if (prediction === 'sample') throw new ConfigError('prediction_type', 'scheduler: expected prediction_type epsilon or v_prediction but received sample');
+  return { alphasCumprod: scheduleFrom('DDPMScheduler', config).alphasCumprod, prediction };
 };
 
 /** The weights of a part, checked against the network that its configuration describes; values are read when they are asked for. */
@@ -74,13 +73,13 @@ export type TurboWeights = Readonly<{ unet: StateDict; vae: StateDict; caption: 
  * @returns Left with what is missing, unexpected or of another shape, and where
  */
 export const openTurbo = (folder: string, caption: string | undefined): TE.TaskEither<MillraceError, TurboWeights> => async () => {
-  const shapes = E.tryCatch(() => readTurboShapes(folder), (cause) => cause as MillraceError);
-  if (E.isLeft(shapes)) return shapes;
+  const model = E.tryCatch(() => readTurboModel(folder), (cause) => cause as MillraceError);
+  if (E.isLeft(model)) return model;
   const unet = await openPart(folder, 'unet')();
   if (E.isLeft(unet)) return unet;
   const vae = await openPart(folder, 'vae')();
   if (E.isLeft(vae)) return vae;
   if (caption === undefined) return E.right({ unet: unet.right, vae: vae.right, caption: {} });
-  const tokens = await embedCaption(folder, caption, shapes.right.unet['cross_attention_dim'])();
+  const tokens = await embedCaption(folder, caption, model.right.unet['cross_attention_dim'])();
   return E.map((entry: StateDict[string]) => ({ unet: unet.right, vae: vae.right, caption: { 'conditioning.encoder_hidden_states': entry } }))(tokens);
 };

@@ -8,7 +8,7 @@ import { openTokenizer } from '../../../src/models/clipTokenizer.ts';
 import { openClip, readClip } from '../../../src/models/weights/clipFolder.ts';
 import { openStateDict } from '../../../src/models/weights/openWeights.ts';
 import { saveSafetensors } from '../../../src/models/weights/saveSafetensors.ts';
-import { openTurbo, readTurboShapes } from '../../../src/models/weights/turboFolder.ts';
+import { openTurbo, readTurboModel, turboNoise } from '../../../src/models/weights/turboFolder.ts';
 import * as tf from '../../../src/tf.ts';
 import { left, right } from '../../run/support.ts';
 import { leakFree } from '../../support.ts';
@@ -54,7 +54,7 @@ describe('openTurbo', () => {
   });
 
   it('knows the noise the UNet was trained with', () => {
-    const { alphasCumprod, prediction } = readTurboShapes(at());
+    const { alphasCumprod, prediction } = turboNoise(readTurboModel(at()));
     expect(prediction).toBe('epsilon');
     // The card's check: abar[999] = 0.0046601.
     expect(alphasCumprod[999]).toBeCloseTo(0.0046601, 7);
@@ -78,7 +78,7 @@ describe('openTurbo', () => {
   });
 
   it('says what a part is instead, and what does not fit', async () => {
-    expect(() => readTurboShapes('')).toThrow(`--init: ${layout} but received nothing`);
+    expect(() => readTurboModel('')).toThrow(`--init: ${layout} but received nothing`);
     const edit = async (path: string, change: object): Promise<string> => {
       const kept = await readFile(at(path), 'utf8');
       await writeFile(at(path), JSON.stringify({ ...JSON.parse(kept) as object, ...change }));
@@ -87,8 +87,8 @@ describe('openTurbo', () => {
       return message;
     };
     expect(await edit('vae/config.json', { _class_name: 'AutoencoderTiny' })).toBe(`${at()}/vae: expected AutoencoderKL but its config.json says "AutoencoderTiny"`);
-    expect(await edit('scheduler/scheduler_config.json', { prediction_type: 'sample' })).toBe(`${at()}/scheduler: expected prediction_type epsilon or v_prediction but received sample`);
-    expect(await edit('scheduler/scheduler_config.json', { beta_schedule: 'crooked' })).toContain('beta_schedule: expected linear, scaled_linear or squaredcos_cap_v2 but received crooked');
+    expect(() => turboNoise({ scheduler: { prediction_type: 'sample' } })).toThrow('scheduler: expected prediction_type epsilon or v_prediction but received sample');
+    expect(() => turboNoise({ scheduler: { beta_schedule: 'crooked' } })).toThrow('beta_schedule: expected linear, scaled_linear or squaredcos_cap_v2 but received crooked');
     expect(await edit('unet/config.json', { block_out_channels: [8, 24] })).toMatch(/the weights do not fit UNet2DConditionModel .*of another shape/s);
     expect(await edit('text_encoder/config.json', { hidden_size: 16 })).toMatch(/the weights do not fit CLIPTextModel/);
   });
