@@ -18,7 +18,7 @@ import { encode } from '../src/operators/encode.ts';
 import { minSnr } from '../src/operators/minSnr.ts';
 import { seeded } from '../src/random.ts';
 import type { Method } from '../src/run/method.ts';
-import { augmentOptions, dataOptions, denoiserOptions, feedOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
+import { augmentOptions, dataOptions, denoiserOptions, feedOptions, optimOptions, sampleOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
 import { latentFiles, latentMultiple, latentOptions, workingSpace } from '../src/run/space.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
@@ -42,7 +42,7 @@ const schema = z.object({
   network: denoiserOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, attention: true, conditioned: true }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
-  sample: z.object({ steps: z.int().min(1).default(4).describe('network calls per image') }),
+  sample: sampleOptions({ steps: 4 }),
   steps: stepsOption(400),
   seed: seedOption(0),
 });

@@ -17,17 +17,18 @@ import type { Settled } from '../streams/frames.ts';
  * @param heldOut pairs to score on
  * @param translate the model, with the weights that are to be scored
  * @param options.every steps between validations @param options.batch images at a time; does not change the scores
+ * @param options.sweep numbers of sampler steps that the model is also scored at after the last step
  * @param options.score scores the model after a step; what `validator` makes by default
  * @throws RangeError when `every` or `batch` is not a positive integer
  */
 export function validate<F extends Settled>(
   run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report'>, heldOut: HeldOut, translate: Translate,
-  { every, batch = 4, score }: { every: number; batch?: number; score?: (step: number) => ObservableInput<Scores | undefined> },
+  { every, batch = 4, sweep = [], score }: { every: number; batch?: number; sweep?: readonly number[]; score?: (step: number) => ObservableInput<Scores | undefined> },
 ): OperatorFunction<F, F & Scored> {
   checkEvery('validate', every);
   if (!Number.isInteger(batch) || batch < 1) throw new RangeError(`validate: expected batch to be a positive integer but received ${batch}`);
   return (source) => defer(() => {
-    const scoresOf = score ?? validator(run, heldOut, translate, { batch });
+    const scoresOf = score ?? validator(run, heldOut, translate, { batch, sweep });
     const scored = (frame: F) => defer(() => scoresOf(frame.step)).pipe(
       map((scores) => (scores ? { ...frame, metrics: { ...frame.metrics, 'val.psnr': scores.psnr, 'val.ssim': scores.ssim }, scores } : { ...frame, scores })),
       failAs('validate', frame),

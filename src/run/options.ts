@@ -78,6 +78,12 @@ export const denoiserOptions = (given: { base: number; multipliers: number[]; de
   conditioned: z.boolean().default(given.conditioned).describe('whether the network sees the source beside the noisy image'),
 });
 
+/** How the trained model is sampled, of methods that take several steps; `--set sample.steps` at training and `--steps` at inference choose anew. */
+export const sampleOptions = ({ steps, sweep = [1, 2, 4, 8] }: { steps: number; sweep?: number[] }) => z.object({
+  steps: count(steps, 'network calls per image'),
+  sweep: z.array(z.number().int().min(1)).default(sweep).describe('numbers of calls that the last validation scores side by side; [] for none'),
+});
+
 /** Steps and seed, with the flags all pipelines have. */
 export const stepsOption = (steps: number) => z.number().int().min(1).default(steps).describe('training steps of the whole run').meta({ flag: 'steps' });
 export const seedOption = (seed: number) => z.number().int().min(0).default(seed).describe('every random draw follows from it').meta({ flag: 'seed' });

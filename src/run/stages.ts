@@ -30,6 +30,8 @@ export type StagesConfig = Readonly<{
   feed: z.output<ReturnType<typeof feedOptions>>;
   augment: z.output<ReturnType<typeof augmentOptions>>;
   track: z.output<ReturnType<typeof trackOptions>>;
+  /** Of methods whose models take several sampler steps. */
+  sample?: Readonly<{ steps: number; sweep?: readonly number[] }>;
 }>;
 
 /**
@@ -56,11 +58,11 @@ export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment
  * saved also when one of those that look at it fails.
  * @param resources what checkpoints save @param translate the model with its averaged weights
  */
-export const observe = (run: RunContext, gate: CreditGate, { data, track }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate): OperatorFunction<Settled, Settled> => {
+export const observe = (run: RunContext, gate: CreditGate, { data, track, sample: sampling }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate): OperatorFunction<Settled, Settled> => {
   const heldOut = heldOutOf(run, { size: data.size });
   const observers = pipe(
     gate.stage('engine', pipe(
-      validate<Settled>(run, heldOut, translate, { every: track.validateEvery, batch: data.batch }),
+      validate<Settled>(run, heldOut, translate, { every: track.validateEvery, batch: data.batch, ...(sampling?.sweep && { sweep: sampling.sweep }) }),
       sample(run, gate, heldOut, translate, { every: track.sampleEvery }),
     )),
     gate.stage('disk', report(run, gate, { every: track.logEvery })),

@@ -10,6 +10,7 @@ import { duration } from './progress.ts';
 import type { Timing } from './reporter.ts';
 import { type RunFolder, json } from './runFolder.ts';
 import { readLog } from './runLog.ts';
+import type { StepScores } from './sweep.ts';
 import type { Validation } from './validation.ts';
 
 /** The contents of `summary.json`. */
@@ -30,8 +31,8 @@ export type Summary = Readonly<{
   /** Most memory that the process held and, of that, most that tensors held at once, in bytes; of the session that held most. */
   peakMemory: Readonly<{ process: number; tensors: number }>;
   seed: number;
-  /** Over the held-out pairs; null when there are none. Copying the source is null for methods that reconstruct. */
-  val: (Scores & Readonly<{ copySource: Scores | null; meanTarget: Scores }>) | null;
+  /** Over the held-out pairs; null when there are none. Copying the source is null for methods that reconstruct; `bySteps` is of models that take several sampler steps. */
+  val: (Scores & Readonly<{ copySource: Scores | null; meanTarget: Scores; bySteps?: readonly StepScores[] }>) | null;
   /** Image files that could not be used. */
   skippedFiles: number;
   /** The best checkpoint by PSNR, relative to the run folder; null when none was validated. */
@@ -59,7 +60,7 @@ export const writeSummary = (run: RunFolder, { engine, seed, skippedFiles }: { e
     bottleneck: timing?.bottleneck ?? 'none',
     peakMemory: { process: most('peakBytes'), tensors: most('peakTensorBytes') },
     seed,
-    val: validation ? { psnr: validation.psnr, ssim: validation.ssim, copySource: validation.copySource, meanTarget: validation.meanTarget } : null,
+    val: validation ? { psnr: validation.psnr, ssim: validation.ssim, copySource: validation.copySource, meanTarget: validation.meanTarget, ...(validation.bySteps && { bySteps: validation.bySteps }) } : null,
     skippedFiles,
     bestCheckpoint: hasBest ? join('checkpoints', basename(best)) : null,
   };

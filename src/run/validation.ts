@@ -5,6 +5,7 @@ import { type Key, fold, seeded } from '../random.ts';
 import * as tf from '../tf.ts';
 import type { Translate } from './method.ts';
 import type { Scores } from './observed.ts';
+import type { StepScores } from './sweep.ts';
 
 /** A decoded pair: float32, row-major [H, W, 3], in [-1, 1]. */
 export type DecodedPair = Readonly<{ id: string; source: Float32Array; target: Float32Array }>;
@@ -32,6 +33,8 @@ export type Validation = Scores & Readonly<{
   meanTarget: Scores;
   /** Training targets that the mean was taken over. */
   meanTargetImages: number;
+  /** By sampler steps, on some of the pairs; of the last validation of a run whose model takes several. */
+  bySteps?: readonly StepScores[];
 }>;
 
 /** The key of held-out pair `index`, for models that draw noise: the same at every validation. */

@@ -54,6 +54,22 @@ describe('validate', () => {
     expect(run.lines[0]).toMatch(/^step 1: PSNR \d+\.\d\d dB, SSIM 0\.\d{4} on 2 held-out images \(mean image: \d/);
   })));
 
+  it('scores the model by sampler steps after the last step, where it takes several', leakFree(withRun(async (folder) => {
+    const run = context(folder, 4);
+    const bySteps: Translate = (source, { steps = 1 }) => tf.mul(source, 1 - 0.1 * steps);
+    const [first, last] = [settled(1), settled(3)];
+    await lastValueFrom(from([first]).pipe(validate(run, madeUp(3), bySteps, { every: 2, sweep: [1, 2] })));
+    const read = async (): Promise<Validation> => JSON.parse(await readFile(join(folder.path, 'validation.json'), 'utf8')) as Validation;
+    expect((await read()).bySteps).toBeUndefined();
+    await lastValueFrom(from([last]).pipe(validate(run, madeUp(3), bySteps, { every: 2, sweep: [1, 2] })));
+    const { bySteps: swept = [], psnr } = await read();
+    expect(swept.map(({ steps }) => steps)).toEqual([1, 2]);
+    expect(swept[0]?.psnr).toBeCloseTo(psnr, 4);
+    expect(swept[1]?.psnr).toBeGreaterThan(psnr + 10);
+    expect(run.lines).toHaveLength(3);
+    expect(run.lines[2]).toMatch(/^ {2}sampler steps .*\n {2}1 +\d+\.\d\d dB .*\n {2}2 +/);
+  })));
+
   it('says when there is nothing to validate on', leakFree(withRun(async (folder) => {
     const run = context(folder, 4);
     const frames = await lastValueFrom(from([1, 3].map((step) => settled(step))).pipe(validate(run, madeUp(0), half, { every: 2 }), toArray()));

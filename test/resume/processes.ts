@@ -1,8 +1,9 @@
 /** Runs the training child, kills it, and looks at what it left. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { follow } from '../../src/run/atomic.ts';
 import { sha256 } from '../../src/run/checkpoint.ts';
 
@@ -31,12 +32,16 @@ export const runIn = (root: string): Promise<string> => follow(join(root, 'tiny'
 /** Measured, and different each time. */
 const clocks = ['timing.jsonl', 'env.json', 'summary.json'];
 
+/** SHA-256 of a file; of the validation without the time that an image takes. */
+const hashOf = async (path: string): Promise<string> => (basename(path) === 'validation.json'
+  ? createHash('sha256').update((await readFile(path, 'utf8')).replaceAll(/"msPerImage": .*/g, '')).digest('hex') : sha256(path));
+
 /** SHA-256 of every file of the latest run in `home` that has to be the same however often it was broken off: all but clocks, and where it ran. */
 export const remains = async (home: string): Promise<Record<string, string>> => {
   const run = await follow(join(home, 'latest'));
   const files = (await readdir(run, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   const compared = files.filter((path) => !clocks.includes(relative(run, path)));
-  const hashes = Object.fromEntries(await Promise.all(compared.sort().map(async (path) => [relative(run, path), await sha256(path)] as const)));
+  const hashes = Object.fromEntries(await Promise.all(compared.sort().map(async (path) => [relative(run, path), await hashOf(path)] as const)));
   for (const link of ['latest', 'best']) hashes[link] = relative(run, await follow(join(run, 'checkpoints', link)));
   return hashes;
 };

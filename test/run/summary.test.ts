@@ -41,6 +41,13 @@ checkpoints  ${join(run.id, 'checkpoints')} (best: checkpoint-20)`);
     expect(summaryTable(summary, run)).toContain('50% busy, 3.0 GiB of memory at most');
   }));
 
+  it('has the scores by sampler steps of a validation that made them', withRun(async (run) => {
+    const bySteps = [1, 2].map((steps) => ({ steps, psnr: 20 + steps, ssim: 0.5, msPerImage: 4 * steps }));
+    await writeFile(join(run.path, 'validation.json'), json({ step: 1, images: 1, psnr: 20, ssim: 0.5, copySource: { psnr: 21, ssim: 1 }, meanTarget: { psnr: 10, ssim: 0 }, meanTargetImages: 3, bySteps }));
+    await right(writeSummary(run, facts));
+    expect((JSON.parse(await readFile(join(run.path, 'summary.json'), 'utf8')) as { val: unknown }).val).toMatchObject({ bySteps });
+  }));
+
   it('holds for a run that did nothing and validated nothing', withRun(async (run) => {
     const summary = await right(writeSummary(run, facts));
     expect(summary).toMatchObject({ steps: 0, seconds: 0, imagesPerSecond: 0, val: null, bestCheckpoint: null, bottleneck: 'none' });

@@ -80,7 +80,7 @@ describe('fileEvents', () => {
   });
 
   it('says nothing after it was unsubscribed', async () => {
-    const seen = await collect(() => fileEvents(root, { every: 20 }));
+    const seen = await collect({ every: 20 });
     subscription?.unsubscribe();
     await writeFile(place('a.png'), 'a');
     await rename(root, `${root}-away`);

@@ -2,7 +2,7 @@
 import { fold, seeded } from '../../random.ts';
 import { type Interval, pairedBootstrap } from '../bootstrap.ts';
 import type { Comparison, Entry } from './comparison.ts';
-import { type ImageScores, type Metric, meanOf } from './metrics.ts';
+import { type ImageScores, type Metric, meanOf } from '../metrics.ts';
 
 /** Something with scores on all held-out pairs: a method at one number of sampler steps, or a baseline. */
 export type Contender = Readonly<{ label: string; steps: string; scores: readonly ImageScores[] }>;

@@ -7,7 +7,7 @@ import type { Comparison, Entry } from './comparison.ts';
 import { type ConfigDifference, configDiff } from './configDiff.ts';
 import { type Contender, bestResult, contenders, difference, isBetter, verdictOf } from './differences.ts';
 import { type Html, html, raw } from './html.ts';
-import { type ImageScores, meanOf } from './metrics.ts';
+import { type ImageScores, meanOf } from '../metrics.ts';
 import { script, style } from './pageStyle.ts';
 
 type ShownMetric = Comparison['metrics'][number];

@@ -1,6 +1,6 @@
 import { duration } from '../progress.ts';
 import type { Comparison } from './comparison.ts';
-import { meanOf } from './metrics.ts';
+import { meanOf } from '../metrics.ts';
 
 const columns = (rows: readonly (readonly string[])[]): string[] => {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] as string).length)));

@@ -59,7 +59,7 @@ const sizeOfNet = (resource: Resource): number | undefined => {
 export const trainVariant = async <T>({ method, configure }: Variant, steps: number, place: TrainingPlace, { points, limit = Infinity }: { points: number; limit?: number }, use: (translate: Translate, config: BaseConfig, trained: Trained) => Promise<T>): Promise<T> => {
   const { dataset, engine, out, control, skippedFiles, report } = place;
   const every = Math.max(1, Math.ceil(steps / points));
-  const config = await filledIn(method.schema, configure({ steps, 'track.validateEvery': every, 'track.sampleEvery': steps, 'track.saveEvery': steps }));
+  const config = await filledIn(method.schema, configure({ steps, 'track.validateEvery': every, 'track.sampleEvery': steps, 'track.saveEvery': steps, 'sample.sweep': '[]' }));
   const made = await createRunFolder({ root: out, method: method.name, config, env: await describeEnvironment(engine) })();
   if (E.isLeft(made)) throw made.left;
   const folder = made.right;

@@ -1,6 +1,6 @@
 /** A comparison that was never run: two methods and a baseline on three pairs, with names that try to be markup. */
 import type { Comparison, Entry } from '../../../src/run/compare/comparison.ts';
-import type { ImageScores } from '../../../src/run/compare/metrics.ts';
+import type { ImageScores } from '../../../src/run/metrics.ts';
 import type { BaseConfig } from '../../../src/run/method.ts';
 
 export const attack = '"><script>window.attacked = true</script><img src=x onerror="window.attacked = true">';

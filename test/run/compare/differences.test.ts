@@ -3,7 +3,7 @@ import { niceTicks } from '../../../src/run/compare/chart.ts';
 import { sharedBatches } from '../../../src/run/compare/comparison.ts';
 import { contenders, difference, isBetter, verdictOf } from '../../../src/run/compare/differences.ts';
 import { html, raw } from '../../../src/run/compare/html.ts';
-import type { ImageScores } from '../../../src/run/compare/metrics.ts';
+import type { ImageScores } from '../../../src/run/metrics.ts';
 import { comparison } from './comparison.ts';
 
 const psnr = { name: 'PSNR', isHigherBetter: true };

@@ -24,7 +24,7 @@ describe('variantsOf', () => {
     const variants = right(variantsOf([methods[0] as AnyMethod], ['--steps', '5'], 'schedule=cosine,linear'));
     expect(variants.map(({ label }) => label)).toEqual(['ddpm cosine', 'ddpm linear']);
     expect(variants.map(({ config }) => (config as unknown as { ddpm: { schedule: string } }).ddpm.schedule)).toEqual(['cosine', 'linear']);
-    expect(right(variantsOf(methods, [], 'weighting=none,minSnr')).map(({ label }) => label)).toEqual(['ddpm none', 'ddpm minSnr', 'flow', 'turbo']);
+    expect(right(variantsOf(methods, [], 'weighting=none,minSnr')).map(({ label }) => label)).toEqual(['ddpm none', 'ddpm minSnr', 'flow none', 'flow minSnr', 'turbo']);
   });
 
   it('configures a variant anew, passing over keys it does not have', () => {

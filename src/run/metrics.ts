@@ -1,12 +1,12 @@
-/** The numbers that a comparison scores held-out pairs with. */
-import { msSsim } from '../../losses/msSsim.ts';
-import { psnr } from '../../losses/psnr.ts';
-import { ssim } from '../../losses/ssim.ts';
-import { applyNet } from '../../models/net.ts';
-import type { GivenNet } from '../../models/net.ts';
-import type { Lpips } from '../../models/lpips.ts';
-import * as tf from '../../tf.ts';
-import { stackImages } from '../validation.ts';
+/** The numbers that models are scored with on held-out pairs. */
+import { msSsim } from '../losses/msSsim.ts';
+import { psnr } from '../losses/psnr.ts';
+import { ssim } from '../losses/ssim.ts';
+import { applyNet } from '../models/net.ts';
+import type { GivenNet } from '../models/net.ts';
+import type { Lpips } from '../models/lpips.ts';
+import * as tf from '../tf.ts';
+import { stackImages } from './validation.ts';
 
 export type Metric = Readonly<{
   name: string;

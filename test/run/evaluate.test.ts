@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { acceptsSteps, evaluate, scoreOn } from '../../../src/run/compare/evaluate.ts';
-import { type Metric, meanOf, metricsFor, scoreImages } from '../../../src/run/compare/metrics.ts';
-import type { Translate } from '../../../src/run/method.ts';
-import { translateBy } from '../../../src/models/translateBy.ts';
-import { type DecodedPair, heldOutKey } from '../../../src/run/validation.ts';
-import { flow } from '../../../src/schedules/processes/flow.ts';
-import { regression } from '../../../src/schedules/processes/regression.ts';
-import { resShift } from '../../../src/schedules/processes/residual.ts';
-import type { Process } from '../../../src/schedules/processes/process.ts';
-import { normal, uniform } from '../../../src/random.ts';
-import * as tf from '../../../src/tf.ts';
-import { leakFree } from '../../support.ts';
+import { acceptsSteps, evaluate, scoreOn } from '../../src/run/evaluate.ts';
+import { type Metric, meanOf, metricsFor, scoreImages } from '../../src/run/metrics.ts';
+import type { Translate } from '../../src/run/method.ts';
+import { translateBy } from '../../src/models/translateBy.ts';
+import { type DecodedPair, heldOutKey } from '../../src/run/validation.ts';
+import { flow } from '../../src/schedules/processes/flow.ts';
+import { regression } from '../../src/schedules/processes/regression.ts';
+import { resShift } from '../../src/schedules/processes/residual.ts';
+import type { Process } from '../../src/schedules/processes/process.ts';
+import { normal, uniform } from '../../src/random.ts';
+import * as tf from '../../src/tf.ts';
+import { leakFree } from '../support.ts';
 
 const size = 12;
 const length = size * size * 3;

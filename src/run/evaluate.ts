@@ -1,8 +1,8 @@
 /** Scoring a trained model on held-out pairs at several numbers of sampler steps. */
-import { seeded } from '../../random.ts';
-import * as tf from '../../tf.ts';
-import type { Translate } from '../method.ts';
-import { type DecodedPair, heldOutKey, translateImages } from '../validation.ts';
+import { type Key, seeded } from '../random.ts';
+import * as tf from '../tf.ts';
+import type { Translate } from './method.ts';
+import { type DecodedPair, heldOutKey, translateImages } from './validation.ts';
 import { type ImageScores, type Metric, scoreImages } from './metrics.ts';
 
 /** What a model says to a number of sampler steps. */
@@ -70,23 +70,41 @@ export type SweepResult = Scored & Readonly<{
 export type Evaluation = Readonly<{ results: readonly SweepResult[]; refused: readonly Readonly<{ steps: number; why: string }>[] }>;
 
 /**
- * Scores a model at each number of steps that it takes. All noise follows from the seed and the pair, so equal seeds give equal noise to every model.
- * @param options.multiple of which sides must be
+ * Which of several numbers of steps a model takes, and why it refuses others; `asks` is false for one that does not look at the number.
+ * @param side of the image that is tried, in pixels
  */
-export const evaluate = async (translate: Translate, trial: Trial, { sweep, seed, multiple }: { sweep: readonly number[]; seed: number; multiple: number }): Promise<Evaluation> => {
-  const answers = sweep.map((steps) => ({ steps, answer: acceptsSteps(translate, steps, 2 * multiple) }));
-  const refused = answers.flatMap(({ steps, answer }) => (answer.accepts ? [] : [{ steps, why: answer.why }]));
-  const taken = answers.filter(({ answer }) => answer.accepts);
-  const asks = taken.some(({ answer }) => answer.accepts && answer.asks);
-  const numbers = taken.length === 0 ? [undefined] : asks ? taken.map(({ steps }) => steps) : [1];
+export const stepsTaken = (translate: Translate, sweep: readonly number[], side: number): Readonly<{ taken: readonly number[]; asks: boolean; refused: Evaluation['refused'] }> => {
+  const answers = sweep.map((steps) => ({ steps, answer: acceptsSteps(translate, steps, side) }));
+  return {
+    taken: answers.flatMap(({ steps, answer }) => (answer.accepts ? [steps] : [])),
+    asks: answers.some(({ answer }) => answer.accepts && answer.asks),
+    refused: answers.flatMap(({ steps, answer }) => (answer.accepts ? [] : [{ steps, why: answer.why }])),
+  };
+};
+
+/**
+ * Scores a model at each of several numbers of steps.
+ * @param numbers that the model takes; undefined for its own
+ * @param keyOf the key of the pair at a place, for models that draw noise: the same for every model and number
+ */
+export const scoreSteps = async <N extends number | undefined>(translate: Translate, trial: Trial, numbers: readonly N[], keyOf: (place: number) => Key): Promise<readonly (Scored & Readonly<{ steps: N }>)[]> => {
   const { batch, size } = trial;
-  const results: SweepResult[] = [];
+  const results: (Scored & Readonly<{ steps: N }>)[] = [];
   for (const steps of numbers) {
     const make = (sources: readonly Float32Array[], first: number): Promise<Float32Array[]> =>
-      translateImages(translate, sources, [size, size], { batch, keys: sources.map((_, i) => heldOutKey(seed, first + i)), ...(steps !== undefined && { steps }) });
+      translateImages(translate, sources, [size, size], { batch, keys: sources.map((_, i) => keyOf(first + i)), ...(steps !== undefined && { steps }) });
     // The first batch compiles the graph; it is not timed.
     await make([new Float32Array(size * size * 3)], 0);
     results.push({ steps, ...await scoreOn(trial, make) });
   }
-  return { results, refused };
+  return results;
+};
+
+/**
+ * Scores a model at each number of steps that it takes: once where it has one way only, or takes none of them. All noise follows from the seed and the pair.
+ * @param options.multiple of which sides must be
+ */
+export const evaluate = async (translate: Translate, trial: Trial, { sweep, seed, multiple }: { sweep: readonly number[]; seed: number; multiple: number }): Promise<Evaluation> => {
+  const { taken, asks, refused } = stepsTaken(translate, sweep, 2 * multiple);
+  return { results: await scoreSteps(translate, trial, taken.length === 0 ? [undefined] : asks ? taken : [1], (place) => heldOutKey(seed, place)), refused };
 };
