@@ -45,6 +45,8 @@ afterAll(async () => { await rm(folder, { recursive: true, force: true }); });
 
 type AnyMethod = Method<BaseConfig & never, Readonly<Record<string, Resource>>>;
 const small = ['--set', 'network.base=8', '--set', 'network.multipliers=[1,2]'];
+/** Without the sweep over sampler steps, which is the same for all and takes longer than the training. */
+const unswept = [...small, '--set', 'sample.sweep=[]'];
 const smallGame = ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'].flatMap((setting) => ['--set', setting]);
 /** How many graphs the phases of a case have, where that is not one. */
 const graphs: Readonly<Record<string, number>> = { rectified: 2, controlnet: 2, 'controlnet on smoothed and regenerated copies': 3 };
@@ -55,23 +57,23 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['sdTurbo, with tokens in place of a caption', sdTurbo, 'generator.l2', ['--init', 'SDTURBO', '--set', 'generator.text=learned', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
   ['regression', regression, 'denoiser.l1', small],
   ['regression with a critic (pix2pix)', regression, 'denoiser.l1', [...small, '--set', 'loss.l1=100', '--set', 'loss.gan=1', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
-  ['ddpm', ddpm, 'denoiser.loss', small],
-  ['ddpm with Min-SNR and DREAM', ddpm, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1', '--set', 'ddpm.prediction=sample']],
+  ['ddpm', ddpm, 'denoiser.loss', unswept],
+  ['ddpm with Min-SNR and DREAM', ddpm, 'denoiser.loss', [...unswept, '--set', 'weighting=minSnr', '--set', 'dream=1', '--set', 'ddpm.prediction=sample']],
   ['flow from noise', flow, 'denoiser.loss', small],
-  ['flow from the source', flow, 'denoiser.loss', [...small, '--set', 'flow.from=source']],
-  ['flow with Min-SNR and DREAM', flow, 'denoiser.loss', [...small, '--set', 'weighting=minSnr', '--set', 'dream=1']],
+  ['flow from the source', flow, 'denoiser.loss', [...unswept, '--set', 'flow.from=source']],
+  ['flow with Min-SNR and DREAM', flow, 'denoiser.loss', [...unswept, '--set', 'weighting=minSnr', '--set', 'dream=1']],
   ['rectified', rectified, 'denoiser.loss', [...small, '--set', 'rectified.teacherSteps=2']],
   ['rectified, distillation alone, from the source', rectified, 'denoiser.loss', [...small, '--set', 'rectified.teacherSteps=2', '--set', 'rectified.phase=distil', '--set', 'rectified.from=source']],
   ['controlnet', controlnet, 'denoiser.loss|control.loss', small],
   ['controlnet on smoothed and regenerated copies', controlnet, 'denoiser.loss|control.loss', [...small, '--set', 'controlnet.smooth=target', '--set', 'controlnet.again=0.3', '--set', 'sample.steps=2']],
-  ['lbm', lbm, 'denoiser.loss', small],
-  ['i2sb', i2sb, 'denoiser.loss', [...small, '--set', 'data.batch=8']],
+  ['lbm', lbm, 'denoiser.loss', unswept],
+  ['i2sb', i2sb, 'denoiser.loss', [...unswept, '--set', 'data.batch=8']],
   ['r3gan', r3gan, 'generator.l1', [...smallGame, '--set', 'final.augment=0']],
   ['r3gan from noise', r3gan, 'critic.adversarial', [...smallGame, '--set', 'game.from=noise']],
   ['residual (ResShift)', residual, 'denoiser.loss', small],
   ['vae', vae, 'vae.l1', small],
   ['vae with LPIPS, a fixed posterior and other terms', vae, 'vae.lpips', [...small, '--set', 'data.size=32', '--set', 'perceptual.backbone=squeeze', '--set', 'perceptual.lpips=["LPIPS"]', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'loss.kl=0', '--set', 'loss.z=0.1', '--set', 'loss.edge=0.1', '--set', 'loss.pooled=0.1', '--set', 'loss.l2=0.5']],
-  ['residual (RDDM)', residual, 'denoiser.loss', [...small, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
+  ['residual (RDDM)', residual, 'denoiser.loss', [...unswept, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
 ];
 
 /** Trains on the tiny fixture; returns the logged values of one metric (or of `a|b`, whichever a step has), and how many graphs were compiled by the end of each step. */
