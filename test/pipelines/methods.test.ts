@@ -15,8 +15,10 @@ import { rectified } from '../../pipelines/rectified.ts';
 import { regression } from '../../pipelines/regression.ts';
 import { residual } from '../../pipelines/residual.ts';
 import { sdTurbo } from '../../pipelines/sdTurbo.ts';
+import { taesd } from '../../pipelines/taesd.ts';
 import { turbo } from '../../pipelines/turbo.ts';
 import { vae } from '../../pipelines/vae.ts';
+import { vaeGan } from '../../pipelines/vaeGan.ts';
 import { lpips } from '../../src/models/lpips.ts';
 import { saveSafetensors } from '../../src/models/weights/saveSafetensors.ts';
 import { fold, seeded } from '../../src/random.ts';
@@ -48,8 +50,10 @@ const small = ['--set', 'network.base=8', '--set', 'network.multipliers=[1,2]'];
 /** Without the sweep over sampler steps, which is the same for all and takes longer than the training. */
 const unswept = [...small, '--set', 'sample.sweep=[]'];
 const smallGame = ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'].flatMap((setting) => ['--set', setting]);
+const smallGan = [...small, '--set', 'critic.base=8', '--set', 'critic.layers=1'];
 /** How many graphs the phases of a case have, where that is not one. */
 const graphs: Readonly<Record<string, number>> = { rectified: 2, controlnet: 2, 'controlnet on smoothed and regenerated copies': 3 };
+const smallStudent = ['student.width=8', 'gan.base=8', 'gan.layers=1', 'gan.history=8'].flatMap((setting) => ['--set', setting]);
 const cases: readonly (readonly [string, unknown, string, readonly string[]])[] = [
   ['turbo', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8']],
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
@@ -70,9 +74,15 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['i2sb', i2sb, 'denoiser.loss', [...unswept, '--set', 'data.batch=8']],
   ['r3gan', r3gan, 'generator.l1', [...smallGame, '--set', 'final.augment=0']],
   ['r3gan from noise', r3gan, 'critic.adversarial', [...smallGame, '--set', 'game.from=noise']],
+  ['taesd (1.2)', taesd, 'encoder.mse', [...smallStudent, '--set', 'recipe=v1.2']],
+  ['taesd by seraena', taesd, 'decoder.distance', [...smallStudent, '--set', 'gan.loss=seraena', '--set', 'loss.mse=1']],
   ['residual (ResShift)', residual, 'denoiser.loss', small],
   ['vae', vae, 'vae.l1', small],
   ['vae with LPIPS, a fixed posterior and other terms', vae, 'vae.lpips', [...small, '--set', 'data.size=32', '--set', 'perceptual.backbone=squeeze', '--set', 'perceptual.lpips=["LPIPS"]', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'loss.kl=0', '--set', 'loss.z=0.1', '--set', 'loss.edge=0.1', '--set', 'loss.pooled=0.1', '--set', 'loss.l2=0.5']],
+  ['vaeGan', vaeGan, 'vae.l1', [...smallGan, '--set', 'gan.start=20']],
+  ['vaeGan with EQ-VAE', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.eqVae=0.5', '--set', 'gan.start=0']],
+  ['vaeGan as HakuLatent', vaeGan, 'vae.l2', [...smallGan, '--set', 'equivariance.affine=0.5', '--set', 'equivariance.blend=0.5', '--set', 'network.codebook=16', '--set', 'loss.codebook=1', '--set', 'loss.l1=0', '--set', 'loss.l2=1', '--set', 'gan.balance=fixed']],
+  ['vaeGan as vqgan-training', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.flip=0.5', '--set', 'equivariance.crop=0.5', '--set', 'gan.balance=normalised', '--set', 'gan.loss=nonSaturating', '--set', 'gan.lecam=0.1', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'network.bound=8', '--set', 'loss.z=0.1', '--set', 'loss.kl=0']],
   ['residual (RDDM)', residual, 'denoiser.loss', [...unswept, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
 ];
 

@@ -29,6 +29,7 @@ const small: Readonly<Record<string, readonly string[]>> = {
   controlnet: [...smallDenoiser, 'controlnet.smooth=target', 'controlnet.again=0.3', 'sample.steps=2'],
   rectified: [...smallDenoiser, 'rectified.teacherSteps=2'],
   turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'],
+  taesd: ['recipe=v1.2', 'student.width=8', 'gan.base=8', 'gan.layers=1', 'gan.history=5', 'guard.warmUp=1', 'guard.every=2'],
   r3gan: ['generator.base=8', 'generator.most=16', 'critic.base=8', 'critic.most=16'],
 };
 
