@@ -136,7 +136,8 @@ export const runMethod = async <C extends BaseConfig, N extends Nets>(method: Me
     return { parent: parent.folder.path, weights: found.right };
   };
   const own = resolve(options.out);
-  const changes = watchFolder(fileEvents(root, { ignored: (path) => path === own || /(^|[\\/])\./.test(path.slice(root.length)), every: quiet / 2 }), { look: fileStates(), quiet });
+  const ignored = (path: string): boolean => path === own || /(^|[\\/])\./.test(path.slice(root.length));
+  const changes = watchFolder(fileEvents(root, { ignored, every: quiet / 2 }), { look: fileStates({ ignored }), quiet });
   await lastValueFrom(watchRuns({
     root: shownPath(root), dataset: first, changes, say: report.line, stop: panel.stop,
     rescan: (known) => fromTaskEither(datasets.rescan(known)),

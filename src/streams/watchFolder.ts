@@ -25,12 +25,14 @@ export function watchFolder(events: Observable<FileEvent>, { look, quiet = 500, 
   if (!(quiet > 0)) throw new RangeError(`watchFolder: expected quiet to be positive but received ${quiet}`);
   return defer(() => {
     const pending = new Set<string>();
+    // A folder that was not watched until now: it too has to be still.
+    let unseen: string | undefined;
     const settled = defer(() => {
       let last: string | undefined;
       return timer(quiet, scheduler).pipe(
         switchMap(() => {
           const control = new AbortController();
-          return from(look([...pending], control.signal)).pipe(finalize(() => { control.abort(); }));
+          return from(look([...pending, ...(unseen === undefined ? [] : [unseen])], control.signal)).pipe(finalize(() => { control.abort(); }));
         }),
         filter((state) => { const same = state === last; last = state; return same; }),
         repeat(),
@@ -38,13 +40,15 @@ export function watchFolder(events: Observable<FileEvent>, { look, quiet = 500, 
         map((): FolderChange => {
           const paths = [...pending].toSorted();
           pending.clear();
+          unseen = undefined;
           return { kind: 'changed', paths };
         }),
       );
     });
     return events.pipe(switchMap(({ kind, path }): Observable<FolderChange> => {
-      if (kind === 'gone') { pending.clear(); return of({ kind }); }
-      if (kind !== 'ready') pending.add(path);
+      if (kind === 'gone') { pending.clear(); unseen = undefined; return of({ kind }); }
+      if (kind === 'ready') unseen = path;
+      else pending.add(path);
       return kind === 'back' ? concat(of({ kind }), settled) : settled;
     }));
   });

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -47,7 +47,29 @@ describe('fileStates', () => {
   it('has a word for files that are missing and for folders', async () => {
     const missing = await look([place('none.png')]);
     expect(await look([place('none.png')])).toBe(missing);
-    expect(await look([root])).toBe(await look([root]));
     expect(await look([root])).not.toBe(missing);
+  });
+
+  it('tells by names, sizes and times of all that is in it whether a folder is still', async () => {
+    const states: string[] = [];
+    const still = fileStates({ ignored: (path) => path.includes('.hidden') });
+    const state = async (): Promise<string> => { const word = await still([root]); expect(await still([root])).toBe(word); states.push(word); return word; };
+    await state();
+    await mkdir(place('a/b'), { recursive: true });
+    await state();
+    await writeFile(place('a/b/c.png'), 'x');
+    await state();
+    await appendFile(place('a/b/c.png'), 'y');
+    await state();
+    await utimes(place('a/b/c.png'), 1e9, 1e9);
+    const last = await state();
+    await writeFile(place('a/.hidden'), 'x');
+    expect(await still([root])).toBe(last);
+    await rm(place('a/b/c.png'));
+    await state();
+    await rm(place('a'), { recursive: true });
+    expect(await state()).toBe(states[0]);
+    expect(states.at(-2)).toBe(states[1]);
+    expect(new Set(states).size).toBe(5);
   });
 });

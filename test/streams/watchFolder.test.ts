@@ -68,10 +68,15 @@ describe('watchFolder', () => {
     expectObservable(watchFolder(source, { look: still, quiet: 3 }).pipe(map(word))).toBe(expected, { g: 'gone', k: 'back', x: 'root', y: 'c.png' });
   }));
 
-  it('asks for one look when the watching has begun, which names no file unless one changed', marbles(({ hot, expectObservable }) => {
-    expectObservable(watchFolder(hot('-r---------', events), { look: still, quiet: 3 }).pipe(map(word))).toBe('-------x---', { x: '' });
+  it('asks for one look when the watching has begun, which names no file unless one changed', marbles(({ hot, expectObservable, flush }) => {
+    const looks: string[] = [];
+    const states = ['half of it', 'all of it', 'all of it'];
+    const look = (paths: readonly string[]): Observable<string> => { looks.push(paths.join()); return of(states.shift() as string); };
+    expectObservable(watchFolder(hot('-r------------', events), { look, quiet: 3 }).pipe(map(word))).toBe('----------x---', { x: '' });
     expectObservable(watchFolder(hot('-r-a-------', events), { look: still, quiet: 3 }).pipe(map(word))).toBe('---------x-', { x: 'a.png' });
     expectObservable(watchFolder(hot('-k-r-------', events), { look: still, quiet: 3 }).pipe(map(word))).toBe('-k-------x-', { k: 'back', x: 'root' });
+    flush();
+    expect(looks).toEqual(['root', 'root', 'root']);
   }));
 
   it.each([['|', '|'], ['-', '-'], ['-#', '-#'], ['-a|', '-------x|']])('passes on the end of %s', (marble, expected) => {
