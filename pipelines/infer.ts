@@ -6,7 +6,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { takeOptions } from '../src/run/config.ts';
 import { helpText } from '../src/run/help.ts';
 import { inferOptions } from '../src/run/inferOptions.ts';
-import { findImages, translateFiles } from '../src/run/inference.ts';
+import { checkSteps, findImages, translateFiles } from '../src/run/inference.ts';
 import { orThrow, unwrap } from '../src/run/orThrow.ts';
 import { errorText, shownPath } from '../src/run/outcome.ts';
 import { duration } from '../src/run/progress.ts';
@@ -25,9 +25,12 @@ export const infer = async (argv: readonly string[], { line, bar, end } = termin
   const engine = await startEngine();
   return withTrained(trained, async (nets) => {
     line(`${method.name} at step ${checkpoint.state.step} (${shownPath(checkpoint.path)}), engine ${engine.name}, ${jobs.length} images`);
+    const [translate, multiple] = [method.translate(nets, config), method.multipleOf(config)];
+    const said = options.steps === undefined ? undefined : orThrow(checkSteps(translate, options.steps, multiple));
+    if (said !== undefined) line(said);
     const begun = performance.now();
     let done = 0;
-    const failed = await translateFiles(method.translate(nets, config), jobs, { ...options, multiple: method.multipleOf(config), seed: config.seed }, ({ from, to }, result) => {
+    const failed = await translateFiles(translate, jobs, { ...options, multiple, seed: config.seed }, ({ from, to }, result) => {
       const seconds = (performance.now() - begun) / 1000;
       if (E.isLeft(result)) line(`failed: ${result.left.message.includes(from) ? '' : `${from}: `}${result.left.message}`);
       bar(`${++done}/${jobs.length} images  ETA ${duration(seconds / done * (jobs.length - done))}  ${shownPath(to)}`);

@@ -5,9 +5,10 @@ import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import sharp from 'sharp';
 import { decodeError, decodeImage } from '../data/image.ts';
-import { type DecodeError, DatasetError } from '../errors.ts';
+import { ConfigError, type DecodeError, DatasetError } from '../errors.ts';
 import { fold, seeded } from '../random.ts';
 import { writeFileAtomic } from './atomic.ts';
+import { acceptsSteps } from './evaluate.ts';
 import type { Translate } from './method.ts';
 import { toBytes } from './strip.ts';
 import { addTile, cutTile, planTiles } from './tiles.ts';
@@ -75,6 +76,17 @@ export type InferenceOptions = Readonly<{
   /** Sampler steps, for models that take several. */
   steps?: number;
 }>;
+
+/**
+ * Whether a model samples with a number of steps, asked before the first image.
+ * @param multiple see `InferenceOptions`
+ * @returns what is to be said, where the number changes nothing; Left where it is refused
+ */
+export const checkSteps = (translate: Translate, steps: number, multiple: number): E.Either<ConfigError, string | undefined> => {
+  const answer = acceptsSteps(translate, steps, 2 * multiple);
+  if (!answer.accepts) return E.left(new ConfigError('steps', `--steps ${steps}: ${answer.why}`));
+  return E.right(answer.asks ? undefined : `--steps ${steps} changes nothing: the model has one way only`);
+};
 
 const batchOf = ({ batch, tile }: Pick<InferenceOptions, 'batch' | 'tile'>, height: number, width: number): number =>
   batch ?? Math.min(16, Math.max(1, Math.floor(tile ** 2 / (Math.min(tile, height) * Math.min(tile, width)))));

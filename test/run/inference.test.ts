@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { translateBy } from '../../src/models/translateBy.ts';
 import { normal } from '../../src/random.ts';
-import { type InferenceJob, type Picture, findImages, readPicture, translateFiles, translatePictures, writePicture } from '../../src/run/inference.ts';
+import { type InferenceJob, type Picture, checkSteps, findImages, readPicture, translateFiles, translatePictures, writePicture } from '../../src/run/inference.ts';
 import type { Translate } from '../../src/run/method.ts';
+import { flow } from '../../src/schedules/processes/flow.ts';
+import type { Process } from '../../src/schedules/processes/process.ts';
 import * as tf from '../../src/tf.ts';
 import { leakFree } from '../support.ts';
 import { left, right } from './support.ts';
@@ -135,5 +138,16 @@ describe('translateFiles', () => {
     const messages: string[] = [];
     const failed = await translateFiles(() => { throw new Error('boom'); }, jobs, options, (_, result) => { if (E.isLeft(result)) messages.push(result.left.message); });
     expect([failed, messages]).toEqual([2, ['boom', 'boom']]);
+  }));
+});
+
+describe('checkSteps', () => {
+  const by = (process: Process): Translate => (source, { keys, steps: calls = 1 }) => translateBy(process, (input) => input, source, { calls, keys });
+
+  it('takes what the model takes, refuses the rest in the model\'s words, and tells where a number changes nothing', leakFree(() => {
+    expect(checkSteps(by(flow()), 3, 4)).toEqual(E.right(undefined));
+    expect(checkSteps((source) => tf.neg(source), 3, 4)).toEqual(E.right('--steps 3 changes nothing: the model has one way only'));
+    const refused = checkSteps(by(flow({ sampler: 'heun' })), 2, 4);
+    expect(E.isLeft(refused) && refused.left.message).toBe('--steps 2: flow: expected an odd number of calls for heun (2 n - 1 for n steps) but received 2');
   }));
 });
