@@ -1,4 +1,6 @@
-import { type MonoTypeOperatorFunction, concatWith, defer, from, ignoreElements, tap } from 'rxjs';
+import { type MonoTypeOperatorFunction, type ObservableInput, EMPTY, concat, defer, ignoreElements, tap } from 'rxjs';
+import { failAs } from '../streams/failAs.ts';
+import type { Batch } from '../streams/frames.ts';
 
 /**
  * Does something once when a run has come to its end or was stopped, before the stream completes; not when it fails, is unsubscribed, or had no step.
@@ -8,12 +10,13 @@ import { type MonoTypeOperatorFunction, concatWith, defer, from, ignoreElements,
  * Timing one frame out for each frame in, synchronously; ends when the task has, fails with its source or with the task.
  * @param task what is left to do, with the last frame
  */
-export function finish<F>(task: (last: F) => Promise<void>): MonoTypeOperatorFunction<F> {
+export function finish<F extends Batch>(task: (last: F) => ObservableInput<unknown>): MonoTypeOperatorFunction<F> {
   return (source) => defer(() => {
-    let last: { frame: F } | undefined;
-    return source.pipe(
-      tap((frame) => { last = { frame }; }),
-      concatWith(defer(() => from(last ? task(last.frame) : Promise.resolve())).pipe(ignoreElements())),
-    );
+    let last: F | undefined;
+    const rest = defer(() => {
+      const frame = last;
+      return frame === undefined ? EMPTY : defer(() => task(frame)).pipe(ignoreElements(), failAs('finish', frame));
+    });
+    return concat(source.pipe(tap((frame) => { last = frame; })), rest);
   });
 }
