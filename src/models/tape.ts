@@ -35,6 +35,13 @@ const sortTape = (): void => {
   activeTape.splice(0, activeTape.length, ...sorted, ...waiting);
 };
 
+/** Frees what operations saved for their gradients, as tfjs does once a gradient was taken: where one fails, it forgets to. */
+const freeTape = (): void => {
+  const { state } = tf.engine();
+  if (state.gradientDepth > 0) return;
+  for (const { saved } of state.activeTape ?? []) for (const tensor of saved ?? []) tensor.dispose();
+};
+
 /**
  * The gradient tape, in one call: a scalar function of some tensors, its gradients, and whatever else it computed on the way (which tfjs would free).
  * Call inside a tidy; everything returned belongs to it. A leaf that the loss does not depend on has a gradient of zeros.
@@ -56,6 +63,9 @@ Readonly<{ loss: tf.Scalar; grads: tf.Tensor[]; extra: E }> => {
       grads: leaves.map((leaf, i) => grads[i] ?? tf.zerosLike(leaf)),
       extra: mapDeep(kept, (tensor) => tf.clone(tensor)) as E,
     };
+  } catch (cause) {
+    freeTape();
+    throw cause;
   } finally {
     for (const tensor of tensorsOf(kept)) tensor.dispose();
   }

@@ -54,6 +54,18 @@ describe('gradientsOf', () => {
     }
   }));
 
+  it('frees what was saved when the loss cannot be computed, at any depth', leakFree(() => {
+    const fails = (): never => { throw new Error('no loss'); };
+    expect(() => tf.tidy(() => {
+      const x = tf.tensor1d([2, 3]);
+      return gradientsOf([x], () => { tf.exp(tf.mul(x, x)); return fails(); }).loss;
+    })).toThrow('no loss');
+    expect(() => tf.tidy(() => {
+      const x = tf.tensor1d([2, 3]);
+      return gradientsOf([x], () => { tf.square(x); return gradientsOf([x], () => { tf.exp(x); return fails(); }); }).loss;
+    })).toThrow('no loss');
+  }));
+
   it('stops at constantOf', leakFree(async () => {
     expect(await numbers(() => {
       const x = tf.tensor1d([2, 3]);
