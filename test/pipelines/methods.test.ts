@@ -16,6 +16,7 @@ import { regression } from '../../pipelines/regression.ts';
 import { residual } from '../../pipelines/residual.ts';
 import { sdTurbo } from '../../pipelines/sdTurbo.ts';
 import { taesd } from '../../pipelines/taesd.ts';
+import { straightLine } from '../../pipelines/straightLine.ts';
 import { turbo } from '../../pipelines/turbo.ts';
 import { vae } from '../../pipelines/vae.ts';
 import { vaeGan } from '../../pipelines/vaeGan.ts';
@@ -70,6 +71,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['rectified, distillation alone, from the source', rectified, 'denoiser.loss', [...small, '--set', 'rectified.teacherSteps=2', '--set', 'rectified.phase=distil', '--set', 'rectified.from=source']],
   ['controlnet', controlnet, 'denoiser.loss|control.loss', small],
   ['controlnet on smoothed and regenerated copies', controlnet, 'denoiser.loss|control.loss', [...small, '--set', 'controlnet.smooth=target', '--set', 'controlnet.again=0.3', '--set', 'sample.steps=2']],
+  ['straightLine', straightLine, 'direct.l1', [...small, '--set', 'line.base=8', '--set', 'line.halvings=2', '--set', 'line.velocity=8']],
   ['lbm', lbm, 'denoiser.loss', unswept],
   ['i2sb', i2sb, 'denoiser.loss', [...unswept, '--set', 'data.batch=8']],
   ['r3gan', r3gan, 'generator.l1', [...smallGame, '--set', 'final.augment=0']],
@@ -80,7 +82,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['vae', vae, 'vae.l1', small],
   ['vae with LPIPS, a fixed posterior and other terms', vae, 'vae.lpips', [...small, '--set', 'data.size=32', '--set', 'perceptual.backbone=squeeze', '--set', 'perceptual.lpips=["LPIPS"]', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'loss.kl=0', '--set', 'loss.z=0.1', '--set', 'loss.edge=0.1', '--set', 'loss.pooled=0.1', '--set', 'loss.l2=0.5']],
   ['vaeGan', vaeGan, 'vae.l1', [...smallGan, '--set', 'gan.start=20']],
-  ['vaeGan with EQ-VAE', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.eqVae=0.5', '--set', 'gan.start=0']],
+  ['vaeGan with EQ-VAE', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.eqVae=0.5', '--set', 'equivariance.least=0.5', '--set', 'data.size=32', '--set', 'gan.start=0']],
   ['vaeGan as HakuLatent', vaeGan, 'vae.l2', [...smallGan, '--set', 'equivariance.affine=0.5', '--set', 'equivariance.blend=0.5', '--set', 'network.codebook=16', '--set', 'loss.codebook=1', '--set', 'loss.l1=0', '--set', 'loss.l2=1', '--set', 'gan.balance=fixed']],
   ['vaeGan as vqgan-training', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.flip=0.5', '--set', 'equivariance.crop=0.5', '--set', 'gan.balance=normalised', '--set', 'gan.loss=nonSaturating', '--set', 'gan.lecam=0.1', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'network.bound=8', '--set', 'loss.z=0.1', '--set', 'loss.kl=0']],
   ['residual (RDDM)', residual, 'denoiser.loss', [...unswept, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],

@@ -37,6 +37,10 @@ const moments = (rows: Rows): number[][] => {
   return Array.from({ length: size }, (_, k) => Array.from({ length: size }, (__, l) => rows.reduce((sum, row) => sum + (row[k] as number) * (row[l] as number), 0) / rows.length));
 };
 
+/** Eigenvalues of E[x x^T] that need not be 0, in falling order; by way of the pairs where there are fewer of them than dimensions. */
+const spectrum = (rows: Rows): number[] =>
+  eigenvalues(rows.length < (rows[0] as readonly number[]).length ? rows.map((x) => rows.map((y) => dot(x, y) / rows.length)) : moments(rows));
+
 export type LineMeasures = Readonly<{
   /** Length of the mean of unit displacements: 1 is parallel, about 1 / sqrt(pairs) random. */
   resultant: number;
@@ -72,13 +76,13 @@ export const lineMeasures = (sources: Rows, targets: Rows, shift?: readonly numb
   const spread = (rows: Rows): number => { const centre = average(rows); return rows.reduce((sum, row) => sum + dot(minus(row, centre), minus(row, centre)), 0) / rows.length; };
   const share = (values: readonly number[]): number => (values[0] as number) / Math.max(values.reduce((a, b) => a + b, 0), 1e-300);
   const centre = average(sources);
-  const sourceValues = eigenvalues(moments(sources.map((row) => minus(row, centre)))).map((value) => Math.max(0, value));
+  const sourceValues = spectrum(sources.map((row) => minus(row, centre))).map((value) => Math.max(0, value));
   const total = sourceValues.reduce((a, b) => a + b, 0);
   const entropy = sourceValues.reduce((sum, value) => (value > 0 ? sum - (value / total) * Math.log(value / total) : sum), 0);
   return {
     resultant: norm(average(d.map((row) => row.map((value) => value / Math.max(norm(row), 1e-300))))),
-    rankOne: share(eigenvalues(moments(d))),
-    rankOneCentred: share(eigenvalues(moments(d.map((row) => minus(row, average(d)))))),
+    rankOne: share(spectrum(d)),
+    rankOneCentred: share(spectrum(d.map((row) => minus(row, average(d))))),
     residual: restEnergy / energy,
     shift: restEnergy / (spread(targets) + 1e-6),
     effectiveRank: Math.exp(entropy),
@@ -86,19 +90,10 @@ export const lineMeasures = (sources: Rows, targets: Rows, shift?: readonly numb
   };
 };
 
-/** Share of the variance of rows `y` that a ridge regression on rows `x` explains, fitted on the first half and measured on the second; one number over all columns. */
-export const ridgeR2 = (x: Rows, y: Rows, ridge = 1e-2): number => {
-  const half = Math.floor(x.length / 2);
-  if (half < 2 || y.length !== x.length) throw new RangeError(`ridgeR2: expected at least four rows of x and y but received ${x.length} and ${y.length}`);
-  const [fitX, fitY] = [x.slice(0, half), y.slice(0, half)];
-  const [mx, my] = [average(fitX), average(fitY)];
-  const cx = fitX.map((row) => minus(row, mx));
-  const cy = fitY.map((row) => minus(row, my));
-  const size = mx.length;
-  // (X^T X + ridge tr / D) W = X^T Y, by elimination; all columns of Y at once.
-  const gram = moments(cx);
-  const scale = (ridge * gram.reduce((sum, row, i) => sum + (row[i] as number), 0)) / size;
-  const system = gram.map((row, i) => [...row.map((value, j) => value + (i === j ? scale : 0)), ...my.map((_, c) => cx.reduce((sum, point, n) => sum + (point[i] as number) * ((cy[n] as number[])[c] as number), 0) / half)]);
+/** X with A X = B, by Gaussian elimination with pivots. */
+const solve = (a: Rows, b: Rows): number[][] => {
+  const size = a.length;
+  const system = a.map((row, i) => [...row, ...(b[i] as readonly number[])]);
   for (let k = 0; k < size; k++) {
     const pivot = system.reduce((best, row, i) => (i >= k && Math.abs(row[k] as number) > Math.abs((system[best] as number[])[k] as number) ? i : best), k);
     [system[k], system[pivot]] = [system[pivot] as number[], system[k] as number[]];
@@ -110,12 +105,32 @@ export const ridgeR2 = (x: Rows, y: Rows, ridge = 1e-2): number => {
       for (let j = k; j < row.length; j++) row[j] = (row[j] as number) - factor * (top[j] as number);
     }
   }
-  const weight = (i: number, c: number): number => ((system[i] as number[])[size + c] as number) / ((system[i] as number[])[i] as number);
+  return system.map((row, i) => row.slice(size).map((value) => value / (row[i] as number)));
+};
+
+/**
+ * Share of the variance of rows `y` that a ridge regression on rows `x` explains, one number over all columns: fitted on the first rows, measured on the others.
+ * @param options.ridge relative to the mean variance of x @param options.fit rows that it is fitted on; the first half
+ * @throws RangeError when it would be fitted or measured on fewer than two rows, or x and y differ in number
+ */
+export const ridgeR2 = (x: Rows, y: Rows, { ridge = 1e-2, fit = Math.floor(x.length / 2) }: { ridge?: number; fit?: number } = {}): number => {
+  if (fit < 2 || x.length - fit < 2 || y.length !== x.length) throw new RangeError(`ridgeR2: expected two rows and more to fit and to measure but received ${fit} of ${x.length} rows of x and ${y.length} of y`);
+  const [mx, my] = [average(x.slice(0, fit)), average(y.slice(0, fit))];
+  const cx = x.slice(0, fit).map((row) => minus(row, mx));
+  const cy = y.slice(0, fit).map((row) => minus(row, my));
+  const size = mx.length;
+  const scale = (ridge * cx.reduce((sum, row) => sum + dot(row, row), 0)) / (fit * size);
+  const damped = (matrix: Rows): number[][] => matrix.map((row, i) => row.map((value, j) => value + (i === j ? scale : 0)));
+  // (X^T X / n + scale) W = X^T Y / n, or with fewer rows than columns W = X^T A, (X X^T / n + scale) A = Y / n: the same W.
+  const weights = fit < size
+    ? solve(damped(cx.map((one) => cx.map((other) => dot(one, other) / fit))), cy.map((row) => row.map((value) => value / fit)))
+    : solve(damped(moments(cx)), mx.map((_, k) => my.map((__, c) => cx.reduce((sum, row, n) => sum + (row[k] as number) * ((cy[n] as number[])[c] as number), 0) / fit)));
   let [error, spread] = [0, 0];
-  for (let n = half; n < x.length; n++) {
+  for (let n = fit; n < x.length; n++) {
     const point = minus(x[n] as readonly number[], mx);
+    const features = fit < size ? cx.map((row) => dot(row, point)) : point;
     my.forEach((centre, c) => {
-      const predicted = centre + point.reduce((sum, value, i) => sum + value * weight(i, c), 0);
+      const predicted = centre + features.reduce((sum, value, i) => sum + value * ((weights[i] as number[])[c] as number), 0);
       error += (((y[n] as readonly number[])[c] as number) - predicted) ** 2;
       spread += (((y[n] as readonly number[])[c] as number) - centre) ** 2;
     });

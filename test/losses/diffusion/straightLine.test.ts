@@ -46,6 +46,17 @@ describe('measures', () => {
     expect(ridgeR2(x, chance)).toBeLessThan(0.05);
     expect(() => ridgeR2([[1]], [[1]])).toThrow(RangeError);
   });
+  it('come out the same by way of the pairs, where there are fewer of them than dimensions', () => {
+    // Zeros in more dimensions change no measure but the mean variance per dimension.
+    const wide = (list: number[][]): number[][] => list.map((row) => [...row, ...Array.from({ length: 400 }, () => 0)]);
+    const few = (list: number[][]): number[][] => list.slice(0, 100);
+    const [narrow, long] = [lineMeasures(few(a), few(noisy)), lineMeasures(wide(few(a)), wide(few(noisy)))];
+    for (const key of Object.keys(narrow) as (keyof typeof narrow)[]) expect(long[key], key).toBeCloseTo(narrow[key], 6);
+    const [x, y] = [rows(5, 60, 8), rows(6, 60, 8).map((row, i) => row.map((value, k) => 0.1 * value + (rows(5, 60, 8)[i]?.[7 - k] as number)))];
+    const [straight, around] = [ridgeR2(x, y, { ridge: 1e-3 }), ridgeR2(x.map((row) => [...row, ...Array.from({ length: 100 }, () => 0)]), y, { ridge: 1e-3 * 108 / 8 })];
+    expect(around).toBeCloseTo(straight, 6);
+    expect(straight).toBeGreaterThan(0.9);
+  });
   it('eigenvalues are those of a known matrix', () => {
     const found = eigenvalues([[2, 1, 0], [1, 2, 0], [0, 0, 5]]);
     [5, 3, 1].forEach((value, i) => expect(found[i]).toBeCloseTo(value, 10));
