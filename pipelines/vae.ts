@@ -10,14 +10,13 @@ import { type StateDict, applyNet } from '../src/models/net.ts';
 import { backward } from '../src/operators/backward.ts';
 import { ema } from '../src/operators/ema.ts';
 import { finish } from '../src/operators/finish.ts';
-import { fold, seeded } from '../src/random.ts';
-import { autoencoderOptions, noiseAt, perceptualFiles, perceptualNets, perceptualOptions, reconstructionOptions, reconstructionTerms, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
+import { seeded } from '../src/random.ts';
+import { autoencoderOptions, perceptualFiles, perceptualNets, perceptualOptions, reconstructing, reconstructionOptions, reconstructionTerms, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
 import { keepAutoencoder } from '../src/run/keepAutoencoder.ts';
 import type { Method } from '../src/run/method.ts';
-import { augmentOptions, feedOptions, imageOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
+import { augmentOptions, feedOptions, imageOptions, recipeOptimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
-import type { Pair } from '../src/streams/frames.ts';
 import { settle } from '../src/streams/settle.ts';
 
 const schema = z.object({
@@ -27,7 +26,7 @@ const schema = z.object({
   network: autoencoderOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, channels: 4 }),
   loss: reconstructionOptions({ l1: 1, l2: 0, lpips: 1, kl: 1e-6 }),
   perceptual: perceptualOptions(),
-  optim: optimOptions({ lr: 2e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
+  optim: recipeOptimOptions({ lr: 2e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
   steps: stepsOption(400),
   seed: seedOption(0),
@@ -45,10 +44,10 @@ export const vae: Method<Config, ReturnType<typeof nets>> = {
   reconstructs: ({ data }) => data.images,
   adopt: (config, model) => ({ ...config, network: { ...config.network, model } }),
   train: (config, run, resources) => {
-    const [gate, key, { data, network }] = [run.gate(config.feed.credits), fold(seeded(run.seed), 'posterior'), config];
+    const [gate, { data, network }] = [run.gate(config.feed.credits), config];
     for (const text of withoutPerceptual(config.loss, resources)) run.report.line(text);
     const learn = pipe(
-      backward(resources.vae, (net, { target, step }: Pair) => net(target, noiseAt(key, step)), weighted(reconstructionTerms(config.loss, resources)), config.optim),   // + mean, logvar, latent, views
+      backward(resources.vae, reconstructing(seeded(run.seed)), weighted(reconstructionTerms(config.loss, resources)), config.optim),   // + mean, logvar, latent, views
       ema(resources.vae, config.track),
     );
     return pairsOf(run, gate, config).pipe(

@@ -1,7 +1,7 @@
 /** An AutoencoderKL as it is trained: from images and noise to a posterior, a draw of it, and what the decoder makes of that and of changes of it. */
 import * as tf from '../tf.ts';
 import { type AutoencoderKl, autoencoderKl, posteriorOf } from './autoencoderKl.ts';
-import { uniformWithin } from './init.ts';
+import { uniformWithin, zeros } from './init.ts';
 import { type Network, type Params, param } from './network.ts';
 
 type Image = tf.Tensor4D;
@@ -26,8 +26,8 @@ export type Views = (coder: Coder) => readonly View[];
 /** The image and its reconstruction. */
 export const plainView: Views = ({ image, latent, decode }) => [{ image, output: decode(latent) }];
 
-/** mean, logvar (clamped to [-30, 20]) and latent float32 [B, H / f, W / f, C]; `output` is that of the first view, `lastLayer` the decoder's last weight. */
-export type Coded = Readonly<{ mean: Image; logvar: Image; latent: Image; output: Image; views: readonly View[]; lastLayer: tf.Tensor }>;
+/** mean, logvar (clamped to [-30, 20]) and latent float32 [B, H / f, W / f, C]; `output` is that of the first view, `lastLayer` the decoder's last weight; the codebook is there where there is one. */
+export type Coded = Readonly<{ mean: Image; logvar: Image; latent: Image; output: Image; views: readonly View[]; lastLayer: tf.Tensor; codebook?: tf.Tensor2D }>;
 
 export type VaeConfig = Readonly<{
   /** As in diffusers' `config.json`. */
@@ -61,6 +61,8 @@ export const vae = (config: VaeConfig): Vae => {
   const last = autoencoder.config.use_quant_conv ? 'quant_conv.bias' : 'encoder.conv_out.bias';
   const spec = specs.get(last) as NonNullable<ReturnType<typeof specs.get>>;
   specs.set(last, { ...spec, init: (key, shape) => spec.init(key, shape).map((value, i) => (i < channels ? value : logvar)) });
+  // Residual blocks begin as the identity: a fresh network learns from its few other layers first, and sooner.
+  for (const [name, block] of specs) if (/\.conv2\.(weight|bias)$/.test(name)) specs.set(name, { ...block, init: zeros });
   if (codebook.size > 0) {
     if (channels % codebook.parts !== 0) throw new RangeError(`vae: expected codebook.parts to divide ${channels} channels but received ${codebook.parts}`);
     specs.set(codebookName, { shape: [codebook.size, channels / codebook.parts], init: uniformWithin(1 / codebook.size), buffer: false, adaptable: false });
@@ -76,7 +78,7 @@ export const vae = (config: VaeConfig): Vae => {
     apply: (params, image, noise, views = plainView) => {
       const coded = code(params, image, 'latent', noise);
       const made = views({ image, latent: coded.latent, code: (other) => code(params, other, 'other', noise).latent, decode: (latent) => autoencoder.decode(params, latent) });
-      return { ...coded, output: (made[0] as View).output, views: made, lastLayer: param(params, 'decoder.conv_out.weight') };
+      return { ...coded, output: (made[0] as View).output, views: made, lastLayer: param(params, 'decoder.conv_out.weight'), ...(codebook.size > 0 && { codebook: param<tf.Tensor2D>(params, codebookName) }) };
     },
   };
 };

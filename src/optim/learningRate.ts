@@ -26,13 +26,14 @@ export const linear = (lr: number, { warmUp = 0, steps }: { warmUp?: number; ste
 };
 
 /**
- * A linear rise over `warmUp` steps, then lr * (1 + cos(2 pi cycles progress)) / 2; with the default half cycle it falls to 0 at `steps`. Past `steps` the wave
- * goes on, as it does in the source: stop there.
+ * A linear rise over `warmUp` steps, then end + (lr - end) (1 + cos(2 pi cycles progress)) / 2; with the default half cycle it falls to `end` (0) at `steps`. Past
+ * `steps` the wave goes on, as it does in the source: stop there.
  * @source Loshchilov and Hutter 2016, arXiv 1608.03983, eq. 5 without restarts
  */
-export const cosine = (lr: number, { warmUp = 0, steps, cycles = 0.5 }: { warmUp?: number; steps: number; cycles?: number }): LearningRate => {
+export const cosine = (lr: number, { warmUp = 0, steps, cycles = 0.5, end = 0 }: { warmUp?: number; steps: number; cycles?: number; end?: number }): LearningRate => {
   checkPhases('cosine', warmUp, steps);
-  return warmed(lr, warmUp, steps, (progress) => Math.max(0, 0.5 * (1 + Math.cos(2 * Math.PI * cycles * progress))));
+  const floor = end / lr;
+  return warmed(lr, warmUp, steps, (progress) => floor + (1 - floor) * Math.max(0, 0.5 * (1 + Math.cos(2 * Math.PI * cycles * progress))));
 };
 
 /** A linear rise over `warmUp` steps, then `cycles` falls from `lr` to 0 along half a cosine, each with a hard restart; 0 from `steps` on. */

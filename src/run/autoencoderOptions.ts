@@ -12,8 +12,9 @@ import { pooledMse } from '../losses/pooledMse.ts';
 import { convnext } from '../models/convnext.ts';
 import { lpips } from '../models/lpips.ts';
 import { type Net, type StateDict, applyNet, givenNet, makeNet } from '../models/net.ts';
-import { type Coded, type Noise, type Vae, type View, type Views, smallAutoencoder, vae } from '../models/vae.ts';
+import { type Coded, type Noise, type Vae, type View, type Views, plainView, smallAutoencoder, vae } from '../models/vae.ts';
 import { type Key, fold, normal, seeded } from '../random.ts';
+import type { Pair } from '../streams/frames.ts';
 import * as tf from '../tf.ts';
 import { type optimOptions, optimizerOf, rateOf } from './options.ts';
 
@@ -52,7 +53,7 @@ export const reconstructionOptions = (given: { l1: number; l2: number; lpips: nu
   z: weight(0, 'mean squared latent'),
   codebook: weight(0, 'distance of latents to the nearest entry of a codebook of network.codebook entries; 1 in HakuLatent'),
 });
-type LossOptions = z.output<ReturnType<typeof reconstructionOptions>>;
+export type LossOptions = z.output<ReturnType<typeof reconstructionOptions>>;
 
 /** Where perceptual losses come from. */
 export const perceptualOptions = () => z.object({
@@ -70,7 +71,7 @@ export const perceptualNets = ({ backbone }: PerceptualOptions, given: Readonly<
   ...(given['lpips'] && { lpips: givenNet(lpips(backbone), given['lpips']) }),
   ...(given['convnext'] && { convnext: givenNet(convnext(), given['convnext']) }),
 });
-type PerceptualNets = ReturnType<typeof perceptualNets>;
+export type PerceptualNets = ReturnType<typeof perceptualNets>;
 
 /** The network to train, under the name `vae`. */
 export const vaeOf = ({ model, posterior, std, bound, logvar, codebook: size, parts, ...shape }: NetworkOptions): Vae =>
@@ -82,6 +83,10 @@ export const vaeNet = (network: Vae, { network: { train }, optim, steps, seed }:
     key: fold(seeded(seed), network.name), optimizer: optimizerOf(optim), lr: rateOf(optim, steps), accumulate: optim.accumulate, shadow: true, given: given[network.name] ?? {},
     ...(train === 'decoder' && { trainable: (name: string) => /^(decoder|post_quant_conv)\./.test(name) }),
   });
+
+/** What `backward` is told to run: the target coded and decoded, in the views of the step. @param key draws the posterior's noise */
+export const reconstructing = (key: Key, viewsOf: (step: number) => Views = () => plainView) => (net: (image: tf.Tensor4D, noise?: Noise, views?: Views) => Coded, { target, step }: Pair): Coded =>
+  net(target, noiseAt(fold(key, 'posterior'), step), viewsOf(step));
 
 /** Unit normal noise of one step, by name and shape. */
 export const noiseAt = (key: Key, step: number): Noise => (name, shape) => tf.tensor(normal(fold(key, name, step), shape.reduce((product, n) => product * n, 1)), [...shape]);

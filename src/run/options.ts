@@ -60,12 +60,12 @@ export const trackOptions = (given: { halfLife: number; logEvery: number; sample
 });
 
 /** AdamW with a group of `optimOptions`. */
-export const optimizerOf = ({ beta1, beta2, weightDecay, amsgrad }: z.output<ReturnType<typeof optimOptions>>): Optimizer => adamw({ beta1, beta2, weightDecay, amsgrad });
+export const optimizerOf = ({ beta1, beta2, weightDecay, amsgrad, eps = 1e-8 }: z.output<ReturnType<typeof optimOptions>> & { eps?: number }): Optimizer => adamw({ beta1, beta2, weightDecay, amsgrad, eps });
 
-/** Linear warm-up and cosine decay to 0 over the updates that `steps` steps make. */
-export const rateOf = ({ lr, warmUp, accumulate }: z.output<ReturnType<typeof optimOptions>>, steps: number): LearningRate => {
+/** Linear warm-up and cosine decay, to `floor` (a share of the rate; 0), over the updates that `steps` steps make. */
+export const rateOf = ({ lr, warmUp, accumulate, floor = 0 }: z.output<ReturnType<typeof optimOptions>> & { floor?: number }, steps: number): LearningRate => {
   const updates = Math.max(1, Math.ceil(steps / accumulate));
-  return cosine(lr, { warmUp: Math.min(warmUp, updates), steps: updates });
+  return cosine(lr, { warmUp: Math.min(warmUp, updates), steps: updates, end: floor * lr });
 };
 
 /** The network of the time-conditioned methods. */
@@ -76,6 +76,12 @@ export const denoiserOptions = (given: { base: number; multipliers: number[]; de
   attention: z.boolean().default(given.attention).describe('whether the lowest resolution attends'),
   groups: count(8, 'groups of every normalisation'),
   conditioned: z.boolean().default(given.conditioned).describe('whether the network sees the source beside the noisy image'),
+});
+
+/** What autoencoders' recipes say of the optimizer beside the rest. */
+export const recipeOptimOptions = (given: Parameters<typeof optimOptions>[0]) => optimOptions(given).extend({
+  eps: z.number().positive().default(1e-8).describe('added to the root of the second moment'),
+  floor: share(0, 'where the decay ends, as a share of the learning rate'),
 });
 
 /** How the trained model is sampled, of methods that take several steps; `--set sample.steps` at training and `--steps` at inference choose anew. */

@@ -8,9 +8,9 @@ import { leakFree } from '../support.ts';
 const loss = async (beta?: number): Promise<{ value: number; latent: number[]; entries: number[] }> => {
   const [z, e] = [tf.tensor4d([1, 0, 0, 2], [1, 1, 2, 2]), tf.tensor2d([0, 0, 5, 5], [2, 2])];
   const { loss, grads } = tf.tidy(() => gradientsOf([z, e], () => ({ loss: codebookLoss(z, e, beta === undefined ? {} : { beta }), extra: undefined })) as unknown as tf.TensorContainerObject) as unknown as { loss: tf.Scalar; grads: tf.Tensor[] };
-  const [[value], latent, entries] = await Promise.all([loss, ...grads].map(async (t) => [...await t.data()]));
+  const [values, latent, entries] = await Promise.all([loss, ...grads].map(async (t) => [...await t.data()]));
   tf.dispose([z, e, loss, ...grads]);
-  return { value: value as number, latent: latent as number[], entries: entries as number[] };
+  return { value: values?.[0] as number, latent: latent as number[], entries: entries as number[] };
 };
 
 describe('codebookLoss', () => {

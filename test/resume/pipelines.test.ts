@@ -28,6 +28,7 @@ const small: Readonly<Record<string, readonly string[]>> = {
   sdTurbo: ['generator.caption=a cat', 'critic.base=8', 'critic.layers=1', 'generator.gamma=0.5'],
   controlnet: [...smallDenoiser, 'controlnet.smooth=target', 'controlnet.again=0.3', 'sample.steps=2'],
   straightLine: [...smallDenoiser, 'line.base=8', 'line.velocity=8'],
+  vaeGan: [...smallDenoiser, 'critic.base=8', 'critic.layers=1', 'gan.start=4', 'gan.lecam=0.1', 'equivariance.flip=0.5', 'network.codebook=8', 'loss.codebook=1'],
   rectified: [...smallDenoiser, 'rectified.teacherSteps=2'],
   turbo: ['generator.base=8', 'critic.base=8', 'critic.history=5', 'generator.gamma=0.5'],
   taesd: ['recipe=v1.2', 'student.width=8', 'gan.base=8', 'gan.layers=1', 'gan.history=5', 'guard.warmUp=1', 'guard.every=2'],
