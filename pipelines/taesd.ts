@@ -39,7 +39,7 @@ const schema = z.object({
   teacher: teacherOptions(),
   student: studentOptions({ width: 32, blocks: 1 }),
   ...recipeOptions(),
-  gan: ganOptions({ base: 24, layers: 2, history: 64 }),
+  gan: ganOptions({ rate: 1, base: 24, layers: 2, history: 64 }),
   guard: guardOptions({ tolerance: 2 }),
   perceptual: perceptualOptions(),
   optim: optimOptions({ lr: 3e-4, beta1: 0.9, beta2: 0.9, weightDecay: 0, amsgrad: true, clip: 1, warmUp: 20, accumulate: 1 }),

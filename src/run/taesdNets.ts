@@ -38,9 +38,10 @@ export const recipeOptions = () => ({
 });
 
 /** How the critic plays. */
-export const ganOptions = (given: { base: number; layers: number; history: number }) => z.object({
+export const ganOptions = (given: { rate: number; base: number; layers: number; history: number }) => z.object({
   loss: z.enum(['seraena', ...Object.keys(adversarialLosses) as (keyof typeof adversarialLosses)[]]).default('meanDistance').describe('the game; seraena turns the critic\'s gradient into a corrected image instead'),
   distance: z.enum(['absolute', 'squared']).default('absolute').describe('of mean scores, in meanDistance'),
+  rate: z.number().positive().default(given.rate).describe('learning rate of the critics over that of the students; 10 in seraena'),
   base: count(given.base, 'width of the critics\' first layer'),
   layers: count(given.layers, 'convolutions of stride 2 of the image critic: 1, 2, 3 see patches of 16, 34, 70 px'),
   replay: z.enum(['none', 'classic', 'seraena']).default('classic').describe('which past fakes the critic is shown: none, one in two once the memory is full, or half a batch of draws'),
@@ -97,7 +98,7 @@ export const taesdNets = (config: TaesdConfig, given: Readonly<Record<string, St
   const [shape, weights] = [teacherShape(config.teacher), weightsOf(config)];
   const networks = studentOf(shape, config.student);
   const students = { encoder: trainedNet(networks.encoder, config, given), decoder: trainedNet(networks.decoder, config, given) };
-  const others = { ...config, optim: { ...config.optim, accumulate: 1 } };
+  const others = { ...config, optim: { ...config.optim, lr: config.optim.lr * gan.rate, accumulate: 1 } };
   const critics = {
     ...(weights.gan > 0 && { critic: trainedNet(decoderCritic({ kind: gan.loss === 'seraena' ? 'seraena' : 'patch', channels: shape.channels, ...gan }), others, given, { shadow: false }) }),
     ...(weights.latentGan > 0 && config.loss.latent > 0 && { latentCritic: trainedNet(latentCritic({ channels: shape.channels, base: gan.base }), others, given, { shadow: false }) }),
