@@ -70,12 +70,21 @@ export const checkpointKeeper = (
     if (fingerprint(resources) !== print) throw new CheckpointError(folder.checkpoints, `${checkpointName(step)} cannot be saved: its variables have changed since the step`);
     const result = await saveCheckpoint(folder, resources, state)();
     if (E.isLeft(result)) throw result.left;
+    const wanted = asked;
     [saved, asked, best] = [step, false, next];
     await pointAt(join(folder.checkpoints, 'latest'), result.right);
     if (next) await pointAt(join(folder.checkpoints, 'best'), join(folder.checkpoints, checkpointName(next.step)));
     await pruneCheckpoints(folder.checkpoints, keep, next ? [next.step] : []);
+    if (wanted) report.line(`saved ${result.right}`);
   };
   const isLeft = (held: Held<Settled> | undefined): held is Held<Settled> => held !== undefined && saved !== held.frame.step + 1 && fingerprint(resources) === held.print;
+
+  /** Lets a full disk pass, but at the end of the run, where there is no later checkpoint to hope for. @throws any other cause */
+  const forgive = (cause: unknown, frame: Settled): void => {
+    if (!isDiskFull(cause) || whenFull === 'stop' || frame.step + 1 === run.steps) throw cause;
+    asked = false;
+    report.line(`${(cause as Error).message}; training goes on without it`);
+  };
 
   return {
     trained: (frame) => { whole = { frame, print: fingerprint(resources) }; },
@@ -91,21 +100,16 @@ export const checkpointKeeper = (
       try {
         await write(held);
       } catch (cause) {
-        // At the end of the run there is no later checkpoint to hope for.
-        if (!isDiskFull(cause) || whenFull === 'stop' || frame.step + 1 === run.steps) throw cause;
-        report.line(`${(cause as Error).message}; training goes on without it`);
+        forgive(cause, frame);
       }
     },
     ask: async (standing) => {
       // A step that is still being looked at is not in the logs: it is saved when it is.
       const held = last;
-      if (held && saved === held.frame.step + 1) report.line(`${checkpointName(saved)} is saved already`);
-      else if (!standing || !isLeft(held)) asked = true;
-      else await write(held).catch((cause: unknown) => {
-        // Whoever asked went on before it was written: then it is for after the step.
-        if (isLeft(held)) throw cause;
-        asked = true;
-      });
+      if (held && saved === held.frame.step + 1) { report.line(`${checkpointName(saved)} is saved already`); return; }
+      asked = true;
+      // Whoever asked may go on before it is written: then it is for after the step.
+      if (standing && isLeft(held)) await write(held).catch((cause: unknown) => { if (isLeft(held)) forgive(cause, held.frame); });
     },
     isUnsaved: () => isLeft(whole),
     end: async (failed) => {

@@ -8,11 +8,12 @@ import { follow } from '../../src/run/atomic.ts';
 import { type CheckpointState, listCheckpoints } from '../../src/run/checkpoint.ts';
 import type { Keeper, KeeperOptions, Savable } from '../../src/run/keeper.ts';
 import { restoreRun } from '../../src/run/restore.ts';
-import type { RunFolder } from '../../src/run/runFolder.ts';
+import { type RunFolder, createRunFolder } from '../../src/run/runFolder.ts';
 import type { Settled } from '../../src/streams/frames.ts';
 import { OperatorError } from '../../src/streams/mapTensors.ts';
 import * as tf from '../../src/tf.ts';
 import { leakFree, marbles } from '../support.ts';
+import { tinyDisk } from '../resume/tinyDisk.ts';
 import { type TinyNets, right, tinyNets, withNets, withRun } from '../run/support.ts';
 import { letsPass, settled, waitsForWork } from './plain.ts';
 
@@ -144,8 +145,8 @@ describe('checkpoint', () => {
     run.save.next();
     await until(async () => (await saved(folder)).includes(3));
     run.save.next();
-    await until(async () => run.lines.length > 0);
-    expect(run.lines).toEqual(['checkpoint-3 is saved already']);
+    await until(async () => run.lines.length > 2);
+    expect(run.lines).toEqual([...[2, 3].map((n) => `saved ${join(folder.checkpoints, `checkpoint-${n}`)}`), 'checkpoint-3 is saved already']);
     frames.complete();
     await done;
     expect(await saved(folder)).toEqual([2, 3]);
@@ -167,8 +168,37 @@ describe('checkpoint', () => {
     expect(await saved(folder)).toEqual([2]);
     await right(restoreRun(folder, nets));
     expect(await nets.generator.count.data()).toEqual(Float32Array.of(2));
-    expect(run.lines).toEqual([]);
+    expect(run.lines).toEqual([`saved ${join(folder.checkpoints, 'checkpoint-2')}`]);
   })));
+
+  it('goes on when a checkpoint that was asked for finds no room, and saves when there is', async (test) => {
+    const disk = await tinyDisk('128k');
+    if (typeof disk === 'string') return test.skip(disk);
+    try {
+      const run = context(await right(createRunFolder({ root: disk.path, method: 'tiny', config: {}, env: {} })));
+      await withNets(tinyNets(), async (nets) => {
+        const frames = new Subject<Savable>();
+        const done = lastValueFrom(frames.pipe(checkpoint(run, nets, asIs, { every: 50 })));
+        const told = async (lines: number): Promise<void> => { while (run.lines.length < lines) await pause(2); };
+        train(nets, 0);
+        frames.next(logged(settled(0)));
+        const filler = join(disk.path, 'filler');
+        await writeFile(filler, Buffer.alloc(128 * 1024)).catch(() => undefined);
+        run.paused.next(true);
+        run.save.next();
+        await told(1);
+        expect(run.lines[0]).toMatch(/checkpoint-1: the disk is full: .*; training goes on without it$/);
+        await rm(filler);
+        run.save.next();
+        await told(2);
+        expect(run.lines[1]).toBe(`saved ${join(run.folder.checkpoints, 'checkpoint-1')}`);
+        frames.complete();
+        await done;
+      });
+    } finally {
+      await disk.remove();
+    }
+  });
 
   it('saves the last whole step when the source fails', withRun((folder) => withNets(tinyNets(), async (nets) => {
     await expect(through(range(0, 6), context(folder), nets, { after: (source) => { source.error(new Error('boom')); } })).rejects.toThrow('boom');
@@ -221,7 +251,7 @@ describe('checkpoint', () => {
       end();
       await done;
       expect(await saved(folder)).toEqual([2]);
-      expect(run.lines).toEqual([]);
+      expect(run.lines).toEqual([`saved ${join(folder.checkpoints, 'checkpoint-2')}`]);
     })));
 
     it('does not save a step that training has gone beyond when one of them fails', withRun((folder) => withNets(tinyNets(), async (nets) => {
