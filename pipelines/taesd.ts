@@ -5,8 +5,9 @@
  */
 import { type OperatorFunction, identity as asItIs, pipe } from 'rxjs';
 import { z } from 'zod';
-import { decoderObjective } from '../src/losses/imageTerms.ts';
+import { type Decoded, decoderObjective } from '../src/losses/imageTerms.ts';
 import { mse } from '../src/losses/mse.ts';
+import type { Term } from '../src/losses/objective.ts';
 import { applyNet } from '../src/models/net.ts';
 import { adversary } from '../src/operators/adversary.ts';
 import { backward } from '../src/operators/backward.ts';
@@ -16,20 +17,19 @@ import { forward } from '../src/operators/forward.ts';
 import { type Replayed, replay } from '../src/operators/replay.ts';
 import { type Corrected, seraena } from '../src/operators/seraena.ts';
 import { shiftColours } from '../src/operators/shiftColours.ts';
-import { type Taught, teach } from '../src/operators/teach.ts';
+import { type Seen, teach } from '../src/operators/teach.ts';
 import { undoDivergence } from '../src/operators/undoDivergence.ts';
 import { seeded } from '../src/random.ts';
-import { perceptualOptions, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
+import { perceptualOptions } from '../src/run/autoencoderOptions.ts';
 import { imitate } from '../src/run/imitate.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, feedOptions, imageOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
-import { gameOf, ganOptions, guardOptions, policyOf, recipeOptions, studentOptions, taesdFiles, taesdNets, weightsOf } from '../src/run/taesdNets.ts';
-import { nameTeacher, scoreTeacher, teacherOptions, teacherShape } from '../src/run/teacher.ts';
+import { gameOf, ganOptions, guardOptions, introduce, policyOf, recipeOptions, studentOptions, taesdFiles, taesdNets, weightsOf } from '../src/run/taesdNets.ts';
+import { scoreTeacher, teacherOptions, teacherShape } from '../src/run/teacher.ts';
 import type { Measured, Pair } from '../src/streams/frames.ts';
 import { settle } from '../src/streams/settle.ts';
-import type * as tf from '../src/tf.ts';
 
 const schema = z.object({
   data: imageOptions({ root: 'fixtures/splats', size: 64, batch: 8, images: 'both' }),
@@ -47,41 +47,31 @@ const schema = z.object({
   steps: stepsOption(400), seed: seedOption(0),
 });
 type Config = z.output<typeof schema>;
-type Seen = Pair & Taught;
-type Decoded = Readonly<{ output: tf.Tensor4D }>;
 
 export const taesd: Method<Config, ReturnType<typeof taesdNets>> = {
-  name: 'taesd',
-  summary: 'tiny student of an autoencoder: latents by distillation, images by a conditional GAN',
-  schema,
-  nets: taesdNets,
-  files: taesdFiles,
-  reconstructs: ({ data }) => data.images,
+  name: 'taesd', summary: 'tiny student of an autoencoder: latents by distillation, images by a conditional GAN',
+  schema, nets: taesdNets, files: taesdFiles, reconstructs: ({ data }) => data.images,
   train: (config, run, resources) => {
-    const { encoder, decoder, teacher, critic, latentCritic, history, control, lpips } = resources;
-    const [weights, game, policy, gate, key, { clip }] = [weightsOf(config), gameOf(config.gan), policyOf(config.gan), run.gate(config.feed.credits), seeded(run.seed), config.optim];
-    nameTeacher(run, config.teacher);
-    for (const text of withoutPerceptual({ lpips: weights.lpips, convnext: 0 }, resources)) run.report.line(text);
-    const decode = <F extends Seen>(gan?: (frame: F & Decoded) => tf.Scalar) => backward(decoder, (net, { latent }: F): Decoded => ({ output: net(latent) }),
-      decoderObjective(weights, { perceptual: lpips?.net, gan, factor: control?.weight }), { clip });
+    const [{ encoder, decoder, teacher, critic, latentCritic, history, control, lpips }, { clip }, gate, key] = [resources, config.optim, run.gate(config.feed.credits), seeded(run.seed)];
+    const [weights, game, policy] = [weightsOf(config), gameOf(config.gan), policyOf(config.gan)];
+    introduce(run, config, resources);
+    const decode = <F extends Seen>(gan?: Term<F & Decoded>) => backward(decoder, (net, { latent }: F): Decoded => ({ output: net(latent) }), decoderObjective(weights, { perceptual: lpips?.net, gan, factor: control?.weight }), { clip });
     const learnImages: OperatorFunction<Seen, Seen & Measured> = !critic || !history ? decode() : config.gan.loss === 'seraena' ? pipe(
       forward(decoder, (net, { latent }: Seen) => ({ fake: net(latent) })),
-      seraena(critic, history, ({ target, fake, latent }) => ({ real: target, fake, context: latent }), { key }),                                                        // + corrected
+      seraena(critic, history, ({ target, fake, latent }) => ({ real: target, fake, context: latent }), { key }),  // + corrected
       decode<Seen & Corrected>(({ output, corrected }) => mse(output, corrected)),
     ) : pipe(
       decode<Seen>(({ output, target, latent }) => game.generator({ realLogits: applyNet(critic)(target, latent), fakeLogits: applyNet(critic)(output, latent) })),
-      policy ? replay(history, ({ output, latent }: Seen & Decoded) => ({ fake: output, context: latent }), { key, policy }) : asItIs,                                              // + replayed
+      policy ? replay(history, ({ output, latent }: Seen & Decoded) => ({ fake: output, context: latent }), { key, policy }) : asItIs,  // + replayed
       adversary(critic, ({ target, latent, output, replayed }: Seen & Decoded & Partial<Replayed<'fake' | 'context'>>) => ({ real: target, realCondition: latent, fake: replayed?.fake ?? output, fakeCondition: replayed?.context ?? latent }), { loss: game, penalties: config.gan, clip, key }),
     );
     const learn = pipe(
       config.colours > 0 ? shiftColours<'source' | 'target', Pair>(['source', 'target'], { key, share: config.colours }) : asItIs,
-      teach(teacher.codec),                                                                                                                                              // + latent
-      config.loss.latent > 0 ? imitate(encoder, { critic: latentCritic, game, weights: { mse: config.loss.latent, gan: weights.latentGan }, clip, key }) : asItIs,            // + guess
-      learnImages,                                                                                                                                                       // + output
-      ema(encoder, config.track), ema(decoder, config.track),
+      teach(teacher.codec),  // + latent
+      config.loss.latent > 0 ? imitate(encoder, { critic: latentCritic, game, weights: { mse: config.loss.latent, gan: weights.latentGan }, clip, key }) : asItIs,  // + guess
+      learnImages, ema(encoder, config.track), ema(decoder, config.track),  // + output
     );
-    return pairsOf(run, gate, config).pipe(
-      gate.stage('engine', pipe(learn, settle(), control ? undoDivergence(control, { loss: 'decoder.distance', say: run.report.line, ...config.guard }) : asItIs)),
+    return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle(), control ? undoDivergence(control, { loss: 'decoder.distance', say: run.report.line, ...config.guard }) : asItIs)),
       observe(run, gate, config, resources, taesd.translate(resources, config)), finish(() => scoreTeacher(run, teacher.codec, { ...config.data, seed: run.seed })), gate.settle());
   },
   translate: ({ encoder, decoder }) => (source) => applyNet(decoder, 'shadow')(applyNet(encoder, 'shadow')(source)),

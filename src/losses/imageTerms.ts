@@ -30,7 +30,9 @@ export const taesdRecipes = {
 export type Recipe = keyof typeof taesdRecipes;
 export const recipeNames = Object.keys(taesdRecipes) as [Recipe, ...Recipe[]];
 
-type Made = Readonly<{ output: Image; target: Image }>;
+/** What a decoder made: float32 [B, H, W, 3], about [-1, 1]. */
+export type Decoded = Readonly<{ output: Image }>;
+type Made = Decoded & Readonly<{ target: Image }>;
 
 /**
  * What a decoder minimises: the recipe's terms on its output and target, float32 [B, H, W, 3] in [-1, 1], and the critic's. Reports their mean squared error as `distance`

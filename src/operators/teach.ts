@@ -7,6 +7,9 @@ import { mapTensors } from '../streams/mapTensors.ts';
 /** What a teacher makes of an image: float32 [B, H / factor, W / factor, channels], of about unit variance; a constant. */
 export type Taught = Readonly<{ latent: Tensor4D }>;
 
+/** An image, and what the teacher makes of it. */
+export type Seen = Pair & Taught;
+
 /**
  * Has a frozen autoencoder encode the images that students learn from.
  *

@@ -8,10 +8,11 @@ import { type ReplayPolicy, classicHistory, replayBuffer, seraenaHistory } from 
 import { decoderCritic, studentOf } from '../models/student.ts';
 import { divergenceControl } from '../operators/undoDivergence.ts';
 import { divergenceRules } from '../optim/divergence.ts';
-import { perceptualFiles, perceptualNets, type perceptualOptions } from './autoencoderOptions.ts';
+import { perceptualFiles, perceptualNets, type perceptualOptions, withoutPerceptual } from './autoencoderOptions.ts';
+import type { RunContext } from './method.ts';
 import type { dataOptions, optimOptions } from './options.ts';
 import { latentFiles, workingSpace } from './space.ts';
-import { type teacherOptions, teacherShape } from './teacher.ts';
+import { nameTeacher, type teacherOptions, teacherShape } from './teacher.ts';
 import { trainedNet } from './trained.ts';
 
 const count = (value: number, text: string) => z.int().min(1).default(value).describe(text);
@@ -91,6 +92,12 @@ export const policyOf = ({ replay }: TaesdConfig['gan']): ReplayPolicy | undefin
 export const taesdFiles = ({ teacher, student, perceptual }: TaesdConfig): Readonly<Record<string, readonly string[]>> => ({
   ...latentFiles(teacher), ...perceptualFiles(perceptual), ...(student.encoder !== '' && { encoder: [student.encoder] }), ...(student.decoder !== '' && { decoder: [student.decoder] }),
 });
+
+/** Says who the teacher is, and what the run goes without. */
+export const introduce = (run: Pick<RunContext, 'report'>, config: TaesdConfig, nets: ReturnType<typeof perceptualNets>): void => {
+  nameTeacher(run, config.teacher);
+  for (const text of withoutPerceptual({ lpips: weightsOf(config).lpips, convnext: 0 }, nets)) run.report.line(text);
+};
 
 /** Everything a run holds. What a configuration does not use is not made. */
 export const taesdNets = (config: TaesdConfig, given: Readonly<Record<string, StateDict>> = {}) => {
