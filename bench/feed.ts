@@ -21,6 +21,7 @@ import { rotate } from '../src/data/augmentations/rotate.ts';
 import { saturation } from '../src/data/augmentations/saturation.ts';
 import { shift } from '../src/data/augmentations/shift.ts';
 import type { PairFile } from '../src/data/dataset.ts';
+import { type DecodePool, type DecodeStats, decodePool } from '../src/data/decodePool.ts';
 import { mse } from '../src/losses/mse.ts';
 import { weighted } from '../src/losses/objective.ts';
 import { makeNet } from '../src/models/net.ts';
@@ -35,6 +36,7 @@ import { type CreditGate, creditGate } from '../src/streams/creditGate.ts';
 import type { Batch, Pair } from '../src/streams/frames.ts';
 import { pairBatches } from '../src/streams/pairBatches.ts';
 import { settle } from '../src/streams/settle.ts';
+import { stages } from '../src/streams/stageClock.ts';
 import * as tf from '../src/tf.ts';
 import { torchMissing } from './engine/torch.ts';
 
@@ -64,16 +66,25 @@ const writePairs = async (root: string, count: number): Promise<PairFile[]> => {
 
 type Options = Readonly<{ batch: number; batches: number; workers: number; credits: number; steps: number }>;
 
-const decoded = (pairs: readonly PairFile[], gate: CreditGate, { batch, workers }: Options, steps: number, cache: string): Observable<Batch & Pixels> =>
-  gate.pull(pairBatches(pairs, { batch, seed: 1, steps })).pipe(augment(seeded(1), ...augmentations), decodePairs({ size, workers, cache }));
+const decoded = (pairs: readonly PairFile[], gate: CreditGate, { batch, workers }: Options, steps: number, cache: string, open = decodePool): Observable<Batch & Pixels> =>
+  gate.pull(pairBatches(pairs, { batch, seed: 1, steps })).pipe(augment(seeded(1), ...augmentations), decodePairs({ size, workers, cache, open }));
 
 /** Pairs per second of the loader with an engine that takes no time; the first epoch, or three batches, warm it up. */
 const loader = async (pairs: readonly PairFile[], options: Options, cache: string) => {
   const gate = creditGate(options.credits);
   const warm = cache === 'off' ? 3 : Math.ceil(pairs.length / options.batch) + options.credits;
   let begun = 0;
-  await lastValueFrom(decoded(pairs, gate, options, warm + options.batches, cache).pipe(gate.inTurn(), tap(({ step }) => { if (step === warm - 1) begun = performance.now(); }), gate.settle()));
-  return { pairsPerSecond: 1000 * options.batch * options.batches / (performance.now() - begun), maxInFlight: gate.stats.maxInFlight };
+  let pool: DecodePool | undefined;
+  const before: { stats?: DecodeStats } = {};
+  const mark = tap(({ step }: Batch) => { if (step === warm - 1) { begun = performance.now(); before.stats = (pool as DecodePool).stats; } });
+  await lastValueFrom(decoded(pairs, gate, options, warm + options.batches, cache, (given) => (pool = decodePool(given))).pipe(gate.inTurn(), mark, gate.settle()));
+  const seconds = (performance.now() - begun) / 1000;
+  const after = (pool as DecodePool).stats;
+  const share = (part: keyof DecodeStats['seconds']): number => (after.seconds[part] - (before.stats as DecodeStats).seconds[part]) / seconds / options.workers;
+  return {
+    pairsPerSecond: options.batch * options.batches / seconds, maxInFlight: gate.stats.maxInFlight,
+    workers: { disk: share('disk'), decode: share('decode'), augment: share('augment'), idle: share('idle') },
+  };
 };
 
 /** Milliseconds per step of the stream itself: everything is there at once, and nothing is computed. */
@@ -91,25 +102,39 @@ const overhead = async (pairs: readonly PairFile[], { batch, credits }: Options)
   return (performance.now() - begun) / steps;
 };
 
-/** Trains a small generator from the files; counts from the third step on, when everything is compiled and the credits are out. */
+/**
+ * Trains a small generator from the files, and then on a batch that is there already: what decoding beside it costs the engine. Counts from the third step on,
+ * when everything is compiled and the credits are out.
+ */
 const training = async (pairs: readonly PairFile[], options: Options) => {
   const engine = await tf.startEngine();
-  const gate = creditGate(options.credits);
   const net = makeNet(turboGenerator({ channels: 3, base: 16, multipliers: [1, 2, 4], depth: 1, groups: 8, skipInit: 1e-5, residual: true }), { key: seeded(1), optimizer: adam({}), lr: () => 1e-4 });
   const warm = 3;
-  let [first, last] = [gate.stats.seconds, gate.stats.seconds];
   const learn = pipe(
     backward(net, (run, { source }: Pair) => ({ fake: run(source, tf.ones([options.batch, 1, 1, 1])) }), weighted({ l2: [1, ({ fake, target }) => mse(fake, target)] })),
     settle(),
   );
-  await lastValueFrom(decoded(pairs, gate, options, warm + options.steps, 'off').pipe(gate.inTurn(), upload(), gate.stage('engine', learn), tap(({ step }) => {
-    last = gate.stats.seconds;
-    if (step === warm - 1) first = last;
-  }), gate.settle()));
+  const measure = async (feed: (gate: CreditGate) => Observable<Batch & Pixels>) => {
+    const gate = creditGate(options.credits);
+    const look = () => ({ seconds: gate.stats.seconds, running: tf.engineStats().running });
+    let [first, last] = [look(), look()];
+    await lastValueFrom(feed(gate).pipe(gate.inTurn(), upload(), gate.stage('engine', learn), tap(({ step }) => {
+      last = look();
+      if (step === warm - 1) first = last;
+    }), gate.settle()));
+    const spent = stages.map((stage) => [stage, last.seconds[stage] - first.seconds[stage]] as const);
+    const total = spent.reduce((sum, [, seconds]) => sum + seconds, 0);
+    return { total, running: last.running - first.running, seconds: Object.fromEntries(spent) };
+  };
+  const fed = await measure((gate) => decoded(pairs, gate, options, warm + options.steps, 'off'));
+  const pixels = new Float32Array(options.batch * size * size * 3);
+  const ready = map((batch: Batch) => ({ ...batch, pixels: { source: pixels, target: pixels, shape: [options.batch, size, size, 3] as const } }));
+  const alone = await measure((gate) => gate.pull(pairBatches(pairs, { batch: options.batch, seed: 1, steps: warm + options.steps })).pipe(ready));
   tf.dispose(Object.values(net.variables));
-  const spent = (Object.keys(last) as (keyof typeof last)[]).map((stage) => [stage, last[stage] - first[stage]] as const);
-  const total = spent.reduce((sum, [, seconds]) => sum + seconds, 0);
-  return { engine: engine.name, secondsPerStep: total / options.steps, engineBusy: (spent.find(([stage]) => stage === 'engine')?.[1] ?? 0) / total, seconds: Object.fromEntries(spent) };
+  return {
+    engine: engine.name, secondsPerStep: fed.total / options.steps, secondsPerStepAlone: alone.total / options.steps,
+    engineBusy: (fed.seconds['engine'] as number) / fed.total, executorBusy: fed.running / fed.total, seconds: fed.seconds,
+  };
 };
 
 const dataLoader = (root: string, { batch, batches, workers }: Options): { pairsPerSecond: number; peakBytes: number; version: string } => {
@@ -138,14 +163,18 @@ export const main = async (args: readonly string[]): Promise<number> => {
     const off = { ...await loader(pairs, given, 'off'), peakBytes: peak() };
     const cached = { ...await loader(pairs, given, '512MB'), peakBytes: peak() };
     const [mine, other] = [off, cached].map(({ peakBytes }) => `${(peakBytes / 2 ** 20).toFixed(0)} MiB`);
-    say(`loader     ${off.pairsPerSecond.toFixed(1)} pairs/s, ${given.workers} workers, peak ${mine} (${(before / 2 ** 20).toFixed(0)} before); ${cached.pairsPerSecond.toFixed(1)} pairs/s from the cache, peak ${other}`);
+    const went = ({ workers }: typeof off): string => Object.entries(workers).map(([part, share]) => `${part} ${(100 * share).toFixed(0)}%`).join(', ');
+    say(`loader     ${off.pairsPerSecond.toFixed(1)} pairs/s, ${given.workers} workers (${went(off)}), peak ${mine} (${(before / 2 ** 20).toFixed(0)} before); ${cached.pairsPerSecond.toFixed(1)} pairs/s from the cache, peak ${other}`);
     const missing = values.torch ? torchMissing() : 'not asked for';
     const torchvision = missing === undefined ? dataLoader(root, given) : undefined;
     say(torchvision ? `DataLoader ${torchvision.pairsPerSecond.toFixed(1)} pairs/s, ${given.workers} workers, peak ${(torchvision.peakBytes / 2 ** 20).toFixed(0)} MiB; ratio ${(off.pairsPerSecond / torchvision.pairsPerSecond).toFixed(2)}` : `DataLoader ${missing}`);
     const overheadMs = await overhead(pairs, given);
     say(`stream     ${overheadMs.toFixed(3)} ms per step of ${given.batch} pairs with nothing to do`);
     const train = values.train ? await training(pairs, given) : undefined;
-    if (train) say(`training   engine ${train.engine} busy ${(100 * train.engineBusy).toFixed(1)}% of ${train.secondsPerStep.toFixed(3)} s per step of ${given.batch} pairs, peak ${(peak() / 2 ** 20).toFixed(0)} MiB`);
+    if (train) {
+      say(`training   engine ${train.engine} busy ${(100 * train.engineBusy).toFixed(2)}% (graphs running ${(100 * train.executorBusy).toFixed(1)}%) of ${train.secondsPerStep.toFixed(3)} s per step of ${given.batch} pairs, `
+        + `${train.secondsPerStepAlone.toFixed(3)} s without decoding beside it, peak ${(peak() / 2 ** 20).toFixed(0)} MiB`);
+    }
     if (values.json) console.log(JSON.stringify({ ...given, loader: { ...off, cached }, ...(torchvision ? { torchvision } : { withoutTorchvision: missing }), overheadMs, ...(train && { training: train }), peakBytes: peak() }, undefined, 2));
     return 0;
   } finally {
