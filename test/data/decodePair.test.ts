@@ -11,7 +11,7 @@ import { hue } from '../../src/data/augmentations/hue.ts';
 import { rotate } from '../../src/data/augmentations/rotate.ts';
 import { saturation } from '../../src/data/augmentations/saturation.ts';
 import { shift } from '../../src/data/augmentations/shift.ts';
-import { memoryCache } from '../../src/data/cache.ts';
+import { diskCache, memoryCache } from '../../src/data/cache.ts';
 import { type Working, pairDecoder, workingCache, workingCoding } from '../../src/data/decodePair.ts';
 import type { PairFile } from '../../src/data/dataset.ts';
 import { fold, seeded } from '../../src/random.ts';
@@ -142,8 +142,11 @@ describe('pairs that cannot be decoded', () => {
 });
 
 describe('the cache of decoded images', () => {
-  it('decodes nothing twice, and an edited file anew', async () => {
-    const cache = memoryCache<Working>({ limit: 2 ** 20, sizeOf: ({ data }) => data.byteLength });
+  it.each([
+    ['in memory', async () => memoryCache<Working>({ limit: 2 ** 20, sizeOf: ({ data }) => data.byteLength })],
+    ['on the disk', () => diskCache({ folder: join(folder, 'edits'), limit: 2 ** 20, coding: workingCoding })],
+  ])('decodes nothing twice, and an edited file anew: %s', async (_, make) => {
+    const cache = await make();
     const paint = async (file: string, value: number): Promise<void> => { await writeFile(join(folder, file), await sharp({ create: { width: 16, height: 16, channels: 3, background: { r: value, g: value, b: value } } }).png().toBuffer()); };
     const decode = pairDecoder(cache);
     await fc.assert(fc.asyncProperty(fc.array(fc.record({ file: fc.nat(2), value: fc.nat(3), edit: fc.boolean(), size: fc.constantFrom(4, 8) }), { maxLength: 12 }), async (actions) => {
