@@ -10,10 +10,13 @@ import { ConfigError } from '../src/errors.ts';
 import { writeFileAtomic } from '../src/run/atomic.ts';
 import { takeOptions } from '../src/run/config.ts';
 import { helpText } from '../src/run/help.ts';
+import type { BaseConfig, Part } from '../src/run/method.ts';
 import { orThrow } from '../src/run/orThrow.ts';
 import { errorText, shownPath } from '../src/run/outcome.ts';
+import type { AnyMethod } from '../src/run/pipelineFiles.ts';
 import { terminal } from '../src/run/terminal.ts';
 import { findTrained, withTrained } from '../src/run/trainedRun.ts';
+import type { Resource } from '../src/streams/scoped.ts';
 import * as tf from '../src/tf.ts';
 
 const schema = z.object({
@@ -25,7 +28,17 @@ const schema = z.object({
   dynamic: z.boolean().default(false).describe('leave height and width free').meta({ flag: 'dynamic' }),
   half: z.boolean().default(false).describe('weights and most arithmetic in half precision').meta({ flag: 'half' }),
   steps: z.int().min(1).optional().describe('sampler steps, for models that take several').meta({ flag: 'steps' }),
+  part: z.string().optional().describe('a piece alone, such as the encoder or decoder of an autoencoder').meta({ flag: 'part' }),
 });
+
+/** @throws ConfigError where the method has no such piece */
+const partOf = (method: AnyMethod, nets: Readonly<Record<string, Resource>>, config: BaseConfig, name: string | undefined): Part | undefined => {
+  if (name === undefined) return undefined;
+  const parts = method.parts?.(nets, config) ?? {};
+  const part = Object.hasOwn(parts, name) ? parts[name] : undefined;
+  if (!part) throw new ConfigError('part', `--part: expected ${Object.keys(parts).join(' or ') || `no part, since ${method.name} has none`} but received ${name}`);
+  return part;
+};
 
 /** @returns the exit status */
 export const exportRun = async (argv: readonly string[], { line } = terminal()): Promise<number> => {
@@ -40,17 +53,19 @@ export const exportRun = async (argv: readonly string[], { line } = terminal()):
   process.env['MILLRACE_BACKEND'] ??= 'onnx-cpu';
   await tf.startEngine();
   return withTrained(trained, async (nets) => {
+    const piece = partOf(method, nets, config, options.part);
     const translate = method.translate(nets, config);
-    const network: Exported = (source, key) => tf.clipByValue(translate(source, { keys: [key], ...(options.steps !== undefined && { steps: options.steps }) }), -1, 1) as tf.Tensor4D;
-    const model = await exportNetwork(method.name, network, {
-      size: options.dynamic ? [multiple, multiple] : [size, size], dynamic: options.dynamic, half: options.half,
-      metadata: { method: method.name, step: `${checkpoint.state.step}`, range: '-1..1', layout: 'NHWC', multipleOf: `${multiple}` },
-    });
+    const network: Exported = piece ? piece.run : (source, key) => tf.clipByValue(translate(source, { keys: [key], ...(options.steps !== undefined && { steps: options.steps }) }), -1, 1) as tf.Tensor4D;
+    const { factor, channels } = piece ?? { factor: 1, channels: 3 };
+    const model = await exportNetwork(piece ? `${method.name}.${options.part}` : method.name, network, {
+      size: options.dynamic ? [multiple / factor, multiple / factor] : [size / factor, size / factor], dynamic: options.dynamic, half: options.half,
+      metadata: { method: method.name, step: `${checkpoint.state.step}`, range: '-1..1', layout: 'NHWC', multipleOf: `${multiple / factor}`, ...(options.part && { part: options.part }) },
+    }, channels);
     await writeFileAtomic(resolve(options.out), model.bytes);
-    const sizes: [number, number][] = options.dynamic ? [[size, size], [size + multiple, size + 3 * multiple]] : [[size, size]];
+    const sizes = (options.dynamic ? [[size, size], [size + multiple, size + 3 * multiple]] : [[size, size]]).map((sides) => sides.map((side) => side / factor) as [number, number]);
     for (const at of sizes) {
-      const error = await exportError(model, network, at);
-      line(`${at[1]} x ${at[0]} pixels: largest difference from the network ${error.toExponential(1)} (of a range of 2)`);
+      const error = await exportError(model, network, at, channels);
+      line(`${at[1]} x ${at[0]} ${factor === 1 ? 'pixels' : 'latent cells'}: largest difference from the network ${error.toExponential(1)}${piece ? '' : ' (of a range of 2)'}`);
     }
     const inputs = model.inputs.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
     line(`${shownPath(resolve(options.out))}: ${method.name} at step ${checkpoint.state.step}, ${(model.bytes.length / 2 ** 20).toFixed(1)} MiB, takes ${inputs}`);

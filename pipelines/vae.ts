@@ -6,13 +6,13 @@
 import { pipe } from 'rxjs';
 import { z } from 'zod';
 import { weighted } from '../src/losses/objective.ts';
-import { type StateDict, applyNet } from '../src/models/net.ts';
+import type { StateDict } from '../src/models/net.ts';
 import { backward } from '../src/operators/backward.ts';
 import { ema } from '../src/operators/ema.ts';
 import { finish } from '../src/operators/finish.ts';
 import { seeded } from '../src/random.ts';
-import { autoencoderOptions, perceptualFiles, perceptualNets, perceptualOptions, reconstructing, reconstructionOptions, reconstructionTerms, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
-import { keepAutoencoder } from '../src/run/keepAutoencoder.ts';
+import { autoencoderOptions, perceptualNets, perceptualOptions, reconstructing, reconstructionOptions, reconstructionTerms, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
+import { autoencoding, leaveAutoencoder } from '../src/run/autoencoding.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, feedOptions, imageOptions, recipeOptimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
@@ -40,11 +40,9 @@ export const vae: Method<Config, ReturnType<typeof nets>> = {
   summary: 'autoencoder of images: reconstruction, perceptual distance, KL',
   schema,
   nets,
-  files: ({ perceptual }) => perceptualFiles(perceptual),
-  reconstructs: ({ data }) => data.images,
-  adopt: (config, model) => ({ ...config, network: { ...config.network, model } }),
+  ...autoencoding,   // images in place of pairs, `translate` as reconstruction, `encoder` and `decoder` to export
   train: (config, run, resources) => {
-    const [gate, { data, network }] = [run.gate(config.feed.credits), config];
+    const gate = run.gate(config.feed.credits);
     for (const text of withoutPerceptual(config.loss, resources)) run.report.line(text);
     const learn = pipe(
       backward(resources.vae, reconstructing(seeded(run.seed)), weighted(reconstructionTerms(config.loss, resources)), config.optim),   // + mean, logvar, latent, views
@@ -53,12 +51,10 @@ export const vae: Method<Config, ReturnType<typeof nets>> = {
     return pairsOf(run, gate, config).pipe(
       gate.stage('engine', pipe(learn, settle())),
       observe(run, gate, config, resources, vae.translate(resources, config)),
-      finish(() => keepAutoencoder(run, resources.vae, vaeOf(network).autoencoder, { size: data.size, batch: data.batch, scaling: network.scaling })),
+      finish(() => leaveAutoencoder(run, resources, config)),
       gate.settle(),
     );
   },
-  translate: ({ vae: net }) => (source) => applyNet(net, 'shadow')(source).output,
-  multipleOf: ({ network }) => vaeOf(network).autoencoder.factor,
 };
 
 if (import.meta.main) await runPipeline(vae);

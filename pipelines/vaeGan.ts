@@ -7,7 +7,7 @@ import { pipe } from 'rxjs';
 import { z } from 'zod';
 import { alike } from '../src/losses/alike.ts';
 import { logitAnchors } from '../src/models/anchors.ts';
-import { type StateDict, applyNet } from '../src/models/net.ts';
+import type { StateDict } from '../src/models/net.ts';
 import { patchCritic } from '../src/models/patchCritic.ts';
 import { adversary } from '../src/operators/adversary.ts';
 import { backward } from '../src/operators/backward.ts';
@@ -16,10 +16,10 @@ import { finish } from '../src/operators/finish.ts';
 import { trackLogits } from '../src/operators/trackLogits.ts';
 import { divergenceControl, undoDivergence } from '../src/operators/undoDivergence.ts';
 import { seeded } from '../src/random.ts';
-import { autoencoderOptions, perceptualFiles, perceptualNets, perceptualOptions, reconstructing, reconstructionOptions, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
+import { autoencoderOptions, perceptualNets, perceptualOptions, reconstructing, reconstructionOptions, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
+import { autoencoding, leaveAutoencoder } from '../src/run/autoencoding.ts';
 import { equivarianceOptions, viewWeights, viewsAt } from '../src/run/equivarianceOptions.ts';
 import { criticLoss, criticOptions, ganObjective, ganOptions, watchedTerm } from '../src/run/ganOptions.ts';
-import { keepAutoencoder } from '../src/run/keepAutoencoder.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, feedOptions, imageOptions, recipeOptimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
@@ -54,11 +54,9 @@ export const vaeGan: Method<Config, ReturnType<typeof nets>> = {
   summary: 'autoencoder of images with a critic, and its equivariant variants',
   schema,
   nets,
-  files: ({ perceptual }) => perceptualFiles(perceptual),
-  reconstructs: ({ data }) => data.images,
-  adopt: (config, model) => ({ ...config, network: { ...config.network, model } }),
+  ...autoencoding,   // images in place of pairs, `translate` as reconstruction, `encoder` and `decoder` to export
   train: (config, run, resources) => {
-    const [{ data, network, loss, gan, equivariance, optim, track }, { vae, critic, anchors, control }] = [config, resources];
+    const [{ loss, gan, equivariance, optim, track }, { vae, critic, anchors, control }] = [config, resources];
     const [gate, key] = [run.gate(config.feed.credits), seeded(run.seed)];
     for (const text of withoutPerceptual(loss, resources)) run.report.line(text);
     const learn = pipe(
@@ -70,11 +68,9 @@ export const vaeGan: Method<Config, ReturnType<typeof nets>> = {
     return pairsOf(run, gate, config).pipe(
       gate.stage('engine', pipe(learn, settle(), undoDivergence(control, { loss: watchedTerm(loss), tolerance: gan.tolerance, say: run.report.line }))),
       observe(run, gate, config, resources, vaeGan.translate(resources, config)),
-      finish(() => keepAutoencoder(run, vae, vaeOf(network).autoencoder, { size: data.size, batch: data.batch, scaling: network.scaling })),
+      finish(() => leaveAutoencoder(run, resources, config)),
       gate.settle(),
     );
   },
-  translate: ({ vae }) => (source) => applyNet(vae, 'shadow')(source).output,
-  multipleOf: ({ network }) => vaeOf(network).autoencoder.factor,
 };
 if (import.meta.main) await runPipeline(vaeGan);

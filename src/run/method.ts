@@ -66,6 +66,14 @@ export type RunContext = Readonly<{
  */
 export type Translate = (source: Tensor4D, options: Readonly<{ keys: readonly Key[]; steps?: number }>) => Tensor4D;
 
+/** A piece of a trained model that can be used by itself. */
+export type Part = Readonly<{
+  /** float32 [1, H / factor, W / factor, channels] to another, for an image of H x W; with the averaged weights. Called inside a tidy. */
+  run: (x: Tensor4D) => Tensor4D;
+  channels: number;
+  factor: number;
+}>;
+
 /**
  * One way to train an image-to-image model.
  * @typeParam C its resolved configuration @typeParam N its nets and other resources, by name
@@ -90,6 +98,8 @@ export type Method<C extends BaseConfig, N extends Readonly<Record<string, Resou
   translate: (nets: N, config: C) => Translate;
   /** Height and width of what `translate` takes must be multiples of this many pixels. */
   multipleOf: (config: C) => number;
+  /** Pieces that can be exported apart, by name, such as an encoder; latents are as the network makes them, before scaling. */
+  parts?: (nets: N, config: C) => Readonly<Record<string, Part>>;
   /**
    * For methods that reconstruct images rather than translate pairs: which images of the pairs they see. A frame's source and target are then the same
    * image, and so are those of held-out pairs; copying the source is no baseline.

@@ -51,7 +51,21 @@ describe('pipelines/export.ts', () => {
     await session.release();
   });
 
+  it('writes the decoder of an autoencoder by itself', async () => {
+    const settings = ['data.size=16', 'data.batch=2', 'network.base=8', 'network.multipliers=[1,2]', 'network.channels=3'].flatMap((setting) => ['--set', setting]);
+    const trained = await node('pipelines/vae.ts', '--data', 'fixtures/tiny', '--out', folder, '--steps', '1', ...settings);
+    expect(trained.status, trained.text).toBe(0);
+    const out = join(folder, 'decoder.onnx');
+    const { text } = await node('pipelines/export.ts', '--run', join(folder, 'vae', 'latest'), '--out', out, '--part', 'decoder');
+    expect(text).toMatch(/8 x 8 latent cells: largest difference from the network \d\.\de-\d+\n.*takes source \[1, 8, 8, 3\]/);
+    const session = await runtime.InferenceSession.create(await readFile(out));
+    const { image } = await session.run({ source: new runtime.Tensor('float32', new Float32Array(192), [1, 8, 8, 3]) });
+    expect(image?.dims).toEqual([1, 16, 16, 3]);
+    await session.release();
+  }, 60_000);
+
   it.each([
+    [['--part', 'decoder'], /--part: expected no part, since regression has none but received decoder/],
     [['--run', 'nowhere'], /nowhere: expected a run folder but found nothing/],
     [['--size', '17'], /--size: expected a multiple of 2 but received 17/],
     [['--size', '16', '--dynamic'], /expected either --size or --dynamic but received both/],
