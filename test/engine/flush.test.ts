@@ -107,6 +107,23 @@ describe('flush', () => {
     tf.dispose([x, w, one, two]);
   });
 
+  it('chooses between large values by one boolean, whatever is in the other, as it does between small ones', async () => {
+    for (const size of [4, 40_000]) {
+      const v = tf.tidy(() => tf.variable(tf.zeros([size]), false));
+      const spoilt = new Float32Array(size).fill(Number.NaN);
+      for (const [keep, step] of [[false, 1], [true, Number.NaN], [false, 2], [true, Infinity]] as const) {
+        tf.tidy(() => { v.assign(tf.where(tf.scalar(keep, 'bool'), v, tf.add(v, step)) as tf.Tensor1D); });
+        await tf.flush();
+      }
+      const chosen = tf.tidy(() => [tf.where(tf.scalar(true, 'bool'), v as tf.Tensor, tf.tensor1d(spoilt)), tf.where(tf.scalar(false, 'bool'), v as tf.Tensor, tf.tensor2d(spoilt, [2, size / 2]).transpose().reshape([size]))]);
+      const [first, second] = await Promise.all(chosen.map(numbers)) as [number[], number[]];
+      expect(new Set(first)).toEqual(new Set([3]));
+      expect(first).toHaveLength(size);
+      expect(new Set(second)).toEqual(new Set([Number.NaN]));
+      tf.dispose([v, ...chosen]);
+    }
+  });
+
   it('compiles once more when a number written in the code changes, and not again', async () => {
     const x = tf.tensor1d([1, 2]);
     for (let i = 0; i < 6; i++) { const y = tf.maximum(x, i); expect(await numbers(y)).toEqual([Math.max(1, i), Math.max(2, i)]); y.dispose(); }

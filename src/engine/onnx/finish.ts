@@ -1,7 +1,7 @@
 /** The end of building a graph: what the results need, in order, under names. */
 import { fuse } from './fuse.ts';
 import type { GraphNode, Physical } from './nodes.ts';
-import type { InitialiserDef, ModelDef, NodeDef, ValueDef } from './proto.ts';
+import type { Attribute, InitialiserDef, ModelDef, NodeDef, ValueDef } from './proto.ts';
 
 export type Finish = Readonly<{
   name: string;
@@ -42,12 +42,18 @@ export const finish = ({ name, nodes, inputs, initialisers, results: wanted, nam
     return { name: output, type: physical.type, shape: physical.shape };
   });
   const nameOf = (physical: Physical): string => label.get(physical) ?? `v${physical.id}`;
+  const written = ({ op, domain, inputs: taken, attributes, outputs: made }: GraphNode): NodeDef => {
+    const node = { op, domain, attributes, inputs: taken.map((input) => (input ? nameOf(input) : '')), outputs: made.map(nameOf) };
+    if (op !== 'If') return node;
+    // What it chooses from is read by its branches, where it has names alone.
+    const [condition, ...branches] = taken as readonly Physical[];
+    const [first, second] = branches.map((branch) => ({ copyOf: { name: nameOf(branch), type: branch.type, shape: branch.shape } }));
+    return { ...node, inputs: [nameOf(condition as Physical)], attributes: { then_branch: first as Attribute, else_branch: second as Attribute } };
+  };
   const used = new Set([...needed.flatMap((node) => node.inputs), ...results]);
   return {
     name,
-    nodes: [...needed.map(({ op, domain, inputs: taken, attributes, outputs: made }) => ({
-      op, domain, attributes, inputs: taken.map((input) => (input ? nameOf(input) : '')), outputs: made.map(nameOf),
-    })), ...copies],
+    nodes: [...needed.map(written), ...copies],
     inputs: inputs.map((physical) => ({ name: nameOf(physical), type: physical.type, shape: physical.shape })),
     outputs,
     initialisers: [...initialisers].filter(([physical]) => used.has(physical)).map(([, definition]) => definition),

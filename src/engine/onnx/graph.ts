@@ -13,6 +13,9 @@ import { type Piece, type Sizes, axesOf, broadcastShapes, product, range, reduce
 export type { Physical, Ref, Target } from './nodes.ts';
 export { type Piece, type Sizes, broadcastShapes, range, sameSizes } from './view.ts';
 
+/** Values of so many numbers are worth a branch. */
+const largeChoice = 2 ** 14;
+
 export class Graph extends Layouts {
   /** An elementwise operation of one operand; the layout stays. */
   unary(name: string, x: Ref, { attributes, domain, type }: Omit<OpOptions, 'shape'> = {}): Ref {
@@ -35,6 +38,14 @@ export class Graph extends Layouts {
     const offset = sequence.length - physicalShape.length;
     const axes = axesOf(sequence, shape.length).map((places) => places.map((place) => place - offset).filter((place) => place >= 0 && physicalShape[place] !== 1));
     return { physical: this.one(name, trimmed, physicalShape, resultType, attributes, domain), shape, axes };
+  }
+
+  /** a where `condition` holds, else b. Large values that one condition is for are taken whole: the one that is not chosen is not read. */
+  choose(condition: Ref, a: Ref, b: Ref): Ref {
+    const whole = [a, b].every((x) => this.isInOrder(x) && product(x.physical.shape) === product(a.shape) && product(x.shape) === product(a.shape));
+    if (!this.branches || !whole || product(condition.physical.shape) !== 1 || product(a.shape) < largeChoice) return this.elementwise('Where', [condition, a, b]);
+    const [first, second] = [this.plain(a), this.plain(b)];
+    return this.refer(this.one('If', [this.reshaped(condition.physical, []), first, second], first.shape, first.type));
   }
 
   /** relu(x), or leakyRelu(x), if that is computed anyway. */

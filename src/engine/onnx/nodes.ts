@@ -28,18 +28,25 @@ export type Target = Readonly<{
   contrib?: boolean;
   /** Channels to a block of the runtime's blocked convolutions; 0 where it has none. */
   block?: number;
+  /** True where choosing one of two values by a branch is faster than by a selection of each number. */
+  branches?: boolean;
 }>;
 
 export class Nodes {
   readonly contrib: boolean;
   readonly block: number;
+  readonly branches: boolean;
   protected readonly known = new Map<string, Physical[]>();
   readonly #nodes: GraphNode[] = [];
   readonly #inputs: Physical[] = [];
   readonly #initialisers = new Map<Physical, InitialiserDef>();
   #ids = 0;
 
-  constructor({ contrib = true, block = 0 }: Target = {}) { this.contrib = contrib; this.block = contrib ? block : 0; }
+  constructor({ contrib = true, block = 0, branches = false }: Target = {}) {
+    this.contrib = contrib;
+    this.block = contrib ? block : 0;
+    this.branches = contrib && branches;
+  }
 
   protected newPhysical(shape: Sizes, type: ElementType, node?: GraphNode, constant?: readonly number[]): Physical { return { id: this.#ids++, shape: [...shape], type, node, constant }; }
   protected refer(physical: Physical): Ref { return { physical, shape: physical.shape, axes: plainAxes(physical.shape) }; }

@@ -14,7 +14,7 @@ const root = protobuf.Root.fromJSON({
     StringStringEntryProto: message({ key: [1, 'string'], value: [2, 'string'] }),
     GraphProto: message({ node: [1, 'NodeProto', 'repeated'], name: [2, 'string'], initializer: [5, 'TensorProto', 'repeated'], docString: [10, 'string'], input: [11, 'ValueInfoProto', 'repeated'], output: [12, 'ValueInfoProto', 'repeated'] }),
     NodeProto: message({ input: [1, 'string', 'repeated'], output: [2, 'string', 'repeated'], name: [3, 'string'], opType: [4, 'string'], attribute: [5, 'AttributeProto', 'repeated'], domain: [7, 'string'] }),
-    AttributeProto: message({ name: [1, 'string'], f: [2, 'float'], i: [3, 'int64'], s: [4, 'bytes'], floats: [7, 'float', 'repeated'], ints: [8, 'int64', 'repeated'], type: [20, 'int32'] }),
+    AttributeProto: message({ name: [1, 'string'], f: [2, 'float'], i: [3, 'int64'], s: [4, 'bytes'], g: [6, 'GraphProto'], floats: [7, 'float', 'repeated'], ints: [8, 'int64', 'repeated'], type: [20, 'int32'] }),
     TensorProto: message({ dims: [1, 'int64', 'repeated'], dataType: [2, 'int32'], name: [8, 'string'], rawData: [9, 'bytes'] }),
     ValueInfoProto: message({ name: [1, 'string'], type: [2, 'TypeProto'] }),
     TypeProto: message({ tensorType: [1, 'TensorTypeProto'] }),
@@ -30,8 +30,11 @@ const ModelProto = root.lookupType('ModelProto');
 export const elementTypes = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float16: 10 } as const;
 export type ElementType = keyof typeof elementTypes;
 
-/** Strings are attributes of type STRING, arrays of type INTS; numbers are INT, and FLOAT when wrapped in `float`. */
-export type Attribute = number | string | readonly number[] | Readonly<{ float: number }> | Readonly<{ floats: readonly number[] }>;
+/**
+ * Strings are attributes of type STRING, arrays of type INTS; numbers are INT, and FLOAT when wrapped in `float`. `copyOf` is a graph that copies a value of the
+ * graph around it.
+ */
+export type Attribute = number | string | readonly number[] | Readonly<{ float: number }> | Readonly<{ floats: readonly number[] }> | Readonly<{ copyOf: ValueDef }>;
 export type Attributes = Readonly<Record<string, Attribute>>;
 
 export type NodeDef = Readonly<{ op: string; domain: string; inputs: readonly string[]; outputs: readonly string[]; attributes: Attributes; name?: string }>;
@@ -52,18 +55,22 @@ export const opset = 21;
 
 const utf8 = new TextEncoder();
 
+const valueProto = ({ name, type, shape }: ValueDef): object => ({
+  name,
+  type: { tensorType: { elemType: elementTypes[type], shape: { dim: shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size })) } } },
+});
+
 const attributeProto = (name: string, value: Attribute): object => {
   if (typeof value === 'number') return { name, i: value, type: 2 };
   if (typeof value === 'string') return { name, s: utf8.encode(value), type: 3 };
   if ('float' in value) return { name, f: value.float, type: 1 };
   if ('floats' in value) return { name, floats: [...value.floats], type: 6 };
+  if ('copyOf' in value) {
+    const copy = { ...value.copyOf, name: `${value.copyOf.name}_${name}` };
+    return { name, g: { name, node: [{ opType: 'Identity', input: [value.copyOf.name], output: [copy.name] }], output: [valueProto(copy)] }, type: 5 };
+  }
   return { name, ints: [...value], type: 7 };
 };
-
-const valueProto = ({ name, type, shape }: ValueDef): object => ({
-  name,
-  type: { tensorType: { elemType: elementTypes[type], shape: { dim: shape.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size })) } } },
-});
 
 /** Serialises a model. */
 export const encodeModel = ({ name, nodes, inputs, outputs, initialisers, metadata = {} }: ModelDef): Uint8Array => {

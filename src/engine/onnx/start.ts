@@ -33,7 +33,7 @@ export const startOnnx = async (name: 'onnx-cpu' | 'onnx-webgpu', { threads = av
     await runner('dispose').catch(() => {});
     throw new EngineError(name, cause instanceof Error ? cause.message : String(cause), cause);
   }
-  const backend = new OnnxBackend(name, name === 'onnx-cpu' ? cpuExecutor(runner, `${threads} CPU thread${threads === 1 ? '' : 's'}`, { block }, worker) : gpuExecutor(runner, 'a WebGPU adapter', {}));
+  const backend = new OnnxBackend(name, name === 'onnx-cpu' ? cpuExecutor(runner, `${threads} CPU thread${threads === 1 ? '' : 's'}`, { block, branches: true }, worker) : gpuExecutor(runner, 'a WebGPU adapter', {}));
   tf.registerBackend(name, () => backend);
   registerKernels(name, kernels, shortcuts);
   if (!await tf.setBackend(name)) throw new EngineError(name, `TensorFlow.js refused the backend ${name}`);

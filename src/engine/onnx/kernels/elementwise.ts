@@ -155,7 +155,7 @@ export const elementwise: readonly Kernel[] = [
       const [c, a, b] = [condition, t, e] as [Ref, Ref, Ref];
       // A condition of one axis chooses among the rows of what it chooses from.
       const rows = c.shape.length === 1 && a.shape.length > 1 ? graph.reshape(c, [c.shape[0] as number, ...Array<number>(a.shape.length - 1).fill(1)]) : c;
-      if (typeOf(a) !== 'bool') return graph.elementwise('Where', [rows, a, b]);
+      if (typeOf(a) !== 'bool') return graph.choose(rows, a, b);
       return graph.elementwise('Or', [graph.elementwise('And', [rows, a]), graph.elementwise('And', [graph.unary('Not', rows), b])]);
     },
   }),
