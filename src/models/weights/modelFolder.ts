@@ -8,6 +8,7 @@ import type { StateDict } from '../net.ts';
 import type { Network } from '../network.ts';
 import { builderOf, modelClasses } from '../registry.ts';
 import { fromLdm, isLdm } from './ldmNames.ts';
+import { modernNames } from './oldNames.ts';
 import { openStateDict } from './openWeights.ts';
 import { fitted, nearestName } from './report.ts';
 import { type SaveOptions, saveSharded, writeAtomically } from './saveSafetensors.ts';
@@ -53,7 +54,7 @@ export const loadModel = (folder: string, { part, variant, weights }: { part?: s
   if (E.isLeft(network)) return network;
   const state = await openStateDict(weights ?? place, variant === undefined ? {} : { variant })();
   if (E.isLeft(state)) return state;
-  const named = isLdm(state.right) ? fromLdm(network.right, state.right) : state.right;
+  const named = isLdm(state.right) ? fromLdm(network.right, state.right) : modernNames(state.right);
   return E.map((fits: StateDict) => ({ className, network: network.right, state: fits }))(fitted(network.right, named, weights ?? place));
 };
 
