@@ -3,8 +3,9 @@
  *
  *   npm run bench -- feed [--pairs 64] [--batch 4] [--batches 60] [--workers 2] [--credits 3] [--steps 12] [--no-torch] [--no-train] [--json]
  *
- * Loader alone, with and without a cache, beside torchvision's DataLoader with as many workers; what the stream itself costs per step, with nothing to do; the
- * share of the time in which the engine has work while a small generator trains from the same files; and the memory of the process at its highest.
+ * Loader alone, with and without a cache, beside torchvision's DataLoader with as many workers; the share of the time in which an engine that computes nothing but
+ * takes its time has work, and that of the real one while a small generator trains from the same files; what the stream itself costs per step, with nothing to
+ * do; and the memory of the process at its highest.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Observable, lastValueFrom, map, of, pipe, tap } from 'rxjs';
+import { type Observable, type OperatorFunction, concatMap, lastValueFrom, map, of, pipe, tap, timer } from 'rxjs';
 import sharp from 'sharp';
 import { crop } from '../src/data/augmentations/crop.ts';
 import { flip } from '../src/data/augmentations/flip.ts';
@@ -36,7 +37,7 @@ import { type CreditGate, creditGate } from '../src/streams/creditGate.ts';
 import type { Batch, Pair } from '../src/streams/frames.ts';
 import { pairBatches } from '../src/streams/pairBatches.ts';
 import { settle } from '../src/streams/settle.ts';
-import { stages } from '../src/streams/stageClock.ts';
+import { type Stage, stages } from '../src/streams/stageClock.ts';
 import * as tf from '../src/tf.ts';
 import { torchMissing } from './engine/torch.ts';
 
@@ -102,6 +103,26 @@ const overhead = async (pairs: readonly PairFile[], { batch, credits }: Options)
   return (performance.now() - begun) / steps;
 };
 
+/** Seconds by stage, and of running graphs, from step `begin` on. @param engine what becomes of a frame in its turn */
+const timed = async (frames: Observable<Batch & Pixels>, gate: CreditGate, begin: number, engine: OperatorFunction<Batch & Pixels, Batch>) => {
+  const look = () => ({ seconds: gate.stats.seconds, running: tf.engineStats().running });
+  let [first, last] = [look(), look()];
+  await lastValueFrom(frames.pipe(gate.inTurn(), engine, tap(({ step }) => {
+    last = look();
+    if (step === begin - 1) first = last;
+  }), gate.settle()));
+  const seconds = Object.fromEntries(stages.map((stage) => [stage, last.seconds[stage] - first.seconds[stage]])) as Record<Stage, number>;
+  return { seconds, total: Object.values(seconds).reduce((a, b) => a + b, 0), running: last.running - first.running };
+};
+
+/** The busy share of an engine that needs nothing but time, four fifths as fast as the loader: how even the feed is. */
+const paced = async (pairs: readonly PairFile[], options: Options, pairsPerSecond: number): Promise<number> => {
+  const gate = creditGate(options.credits);
+  const engine = gate.stage('engine', concatMap((frame: Batch) => timer(1000 * options.batch / (0.8 * pairsPerSecond)).pipe(map(() => frame))));
+  const { seconds, total } = await timed(decoded(pairs, gate, options, 3 + options.batches, 'off'), gate, 3, engine);
+  return seconds.engine / total;
+};
+
 /**
  * Trains a small generator from the files, and then on a batch that is there already: what decoding beside it costs the engine. Counts from the third step on,
  * when everything is compiled and the credits are out.
@@ -114,17 +135,9 @@ const training = async (pairs: readonly PairFile[], options: Options) => {
     backward(net, (run, { source }: Pair) => ({ fake: run(source, tf.ones([options.batch, 1, 1, 1])) }), weighted({ l2: [1, ({ fake, target }) => mse(fake, target)] })),
     settle(),
   );
-  const measure = async (feed: (gate: CreditGate) => Observable<Batch & Pixels>) => {
+  const measure = (feed: (gate: CreditGate) => Observable<Batch & Pixels>) => {
     const gate = creditGate(options.credits);
-    const look = () => ({ seconds: gate.stats.seconds, running: tf.engineStats().running });
-    let [first, last] = [look(), look()];
-    await lastValueFrom(feed(gate).pipe(gate.inTurn(), upload(), gate.stage('engine', learn), tap(({ step }) => {
-      last = look();
-      if (step === warm - 1) first = last;
-    }), gate.settle()));
-    const spent = stages.map((stage) => [stage, last.seconds[stage] - first.seconds[stage]] as const);
-    const total = spent.reduce((sum, [, seconds]) => sum + seconds, 0);
-    return { total, running: last.running - first.running, seconds: Object.fromEntries(spent) };
+    return timed(feed(gate), gate, warm, pipe(upload(), gate.stage('engine', learn)));
   };
   const fed = await measure((gate) => decoded(pairs, gate, options, warm + options.steps, 'off'));
   const pixels = new Float32Array(options.batch * size * size * 3);
@@ -133,7 +146,7 @@ const training = async (pairs: readonly PairFile[], options: Options) => {
   tf.dispose(Object.values(net.variables));
   return {
     engine: engine.name, secondsPerStep: fed.total / options.steps, secondsPerStepAlone: alone.total / options.steps,
-    engineBusy: (fed.seconds['engine'] as number) / fed.total, executorBusy: fed.running / fed.total, seconds: fed.seconds,
+    engineBusy: fed.seconds.engine / fed.total, executorBusy: fed.running / fed.total, seconds: fed.seconds,
   };
 };
 
@@ -168,6 +181,8 @@ export const main = async (args: readonly string[]): Promise<number> => {
     const missing = values.torch ? torchMissing() : 'not asked for';
     const torchvision = missing === undefined ? dataLoader(root, given) : undefined;
     say(torchvision ? `DataLoader ${torchvision.pairsPerSecond.toFixed(1)} pairs/s, ${given.workers} workers, peak ${(torchvision.peakBytes / 2 ** 20).toFixed(0)} MiB; ratio ${(off.pairsPerSecond / torchvision.pairsPerSecond).toFixed(2)}` : `DataLoader ${missing}`);
+    const pacedBusy = await paced(pairs, given, off.pairsPerSecond);
+    say(`paced      an engine four fifths as fast as the loader is busy ${(100 * pacedBusy).toFixed(2)}% of the time`);
     const overheadMs = await overhead(pairs, given);
     say(`stream     ${overheadMs.toFixed(3)} ms per step of ${given.batch} pairs with nothing to do`);
     const train = values.train ? await training(pairs, given) : undefined;
@@ -175,7 +190,7 @@ export const main = async (args: readonly string[]): Promise<number> => {
       say(`training   engine ${train.engine} busy ${(100 * train.engineBusy).toFixed(2)}% (graphs running ${(100 * train.executorBusy).toFixed(1)}%) of ${train.secondsPerStep.toFixed(3)} s per step of ${given.batch} pairs, `
         + `${train.secondsPerStepAlone.toFixed(3)} s without decoding beside it, peak ${(peak() / 2 ** 20).toFixed(0)} MiB`);
     }
-    if (values.json) console.log(JSON.stringify({ ...given, loader: { ...off, cached }, ...(torchvision ? { torchvision } : { withoutTorchvision: missing }), overheadMs, ...(train && { training: train }), peakBytes: peak() }, undefined, 2));
+    if (values.json) console.log(JSON.stringify({ ...given, loader: { ...off, cached }, ...(torchvision ? { torchvision } : { withoutTorchvision: missing }), pacedBusy, overheadMs, ...(train && { training: train }), peakBytes: peak() }, undefined, 2));
     return 0;
   } finally {
     await rm(root, { recursive: true, force: true });
