@@ -26,8 +26,8 @@ import type { Method } from '../src/run/method.ts';
 import { augmentOptions, feedOptions, imageOptions, optimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
-import { gameOf, ganOptions, guardOptions, introduce, policyOf, recipeOptions, studentOptions, taesdFiles, taesdNets, weightsOf } from '../src/run/taesdNets.ts';
-import { scoreTeacher, teacherOptions, teacherShape } from '../src/run/teacher.ts';
+import { conclude, gameOf, ganOptions, guardOptions, introduce, policyOf, recipeOptions, studentOptions, taesdFiles, taesdNets, weightsOf } from '../src/run/taesdNets.ts';
+import { teacherOptions, teacherShape } from '../src/run/teacher.ts';
 import type { Measured, Pair } from '../src/streams/frames.ts';
 import { settle } from '../src/streams/settle.ts';
 
@@ -72,7 +72,7 @@ export const taesd: Method<Config, ReturnType<typeof taesdNets>> = {
       learnImages, ema(encoder, config.track), ema(decoder, config.track),  // + output
     );
     return pairsOf(run, gate, config).pipe(gate.stage('engine', pipe(learn, settle(), control ? undoDivergence(control, { loss: 'decoder.distance', say: run.report.line, ...config.guard }) : asItIs)),
-      observe(run, gate, config, resources, taesd.translate(resources, config)), finish(() => scoreTeacher(run, teacher.codec, { ...config.data, seed: run.seed })), gate.settle());
+      observe(run, gate, config, resources, taesd.translate(resources, config)), finish(() => conclude(run, config, resources)), gate.settle());
   },
   translate: ({ encoder, decoder }) => (source) => applyNet(decoder, 'shadow')(applyNet(encoder, 'shadow')(source)),
   multipleOf: (config) => teacherShape(config.teacher).factor,

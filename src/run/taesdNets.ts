@@ -9,10 +9,11 @@ import { decoderCritic, studentOf } from '../models/student.ts';
 import { divergenceControl } from '../operators/undoDivergence.ts';
 import { divergenceRules } from '../optim/divergence.ts';
 import { perceptualFiles, perceptualNets, type perceptualOptions, withoutPerceptual } from './autoencoderOptions.ts';
+import { keepStudent } from './keepStudent.ts';
 import type { RunContext } from './method.ts';
 import type { dataOptions, optimOptions } from './options.ts';
 import { latentFiles, workingSpace } from './space.ts';
-import { nameTeacher, type teacherOptions, teacherShape } from './teacher.ts';
+import { nameTeacher, scoreTeacher, type teacherOptions, teacherShape } from './teacher.ts';
 import { trainedNet } from './trained.ts';
 
 const count = (value: number, text: string) => z.int().min(1).default(value).describe(text);
@@ -97,6 +98,13 @@ export const taesdFiles = ({ teacher, student, perceptual }: TaesdConfig): Reado
 export const introduce = (run: Pick<RunContext, 'report'>, config: TaesdConfig, nets: ReturnType<typeof perceptualNets>): void => {
   nameTeacher(run, config.teacher);
   for (const text of withoutPerceptual({ lpips: weightsOf(config).lpips, convnext: 0 }, nets)) run.report.line(text);
+};
+
+/** What is left to do at the end of a run: the teacher's own scores, and the student as others take it (one with pools is none that diffusers knows). */
+export const conclude = async (run: RunContext, config: TaesdConfig, { encoder, decoder, teacher: { codec } }: Pick<ReturnType<typeof taesdNets>, 'encoder' | 'decoder' | 'teacher'>): Promise<void> => {
+  await scoreTeacher(run, codec, { ...config.data, seed: config.seed });
+  const { factor, channels } = teacherShape(config.teacher);
+  if (config.student.variant === 'f8') await keepStudent(run, { encoder, decoder }, { channels, halvings: Math.log2(factor), ...config.student });
 };
 
 /** Everything a run holds. What a configuration does not use is not made. */
