@@ -44,8 +44,12 @@ export type Trial = Readonly<{
 /**
  * Scores what is made of each held-out source, a batch at a time.
  * @param make images for sources, of which the first is that of pair `first`
+ * @param options.untimed batches at the beginning whose time does not count, since they compile the graph
  */
-export const scoreOn = async ({ pairs, size, metrics, batch, shown }: Trial, make: (sources: readonly Float32Array[], first: number) => Promise<readonly Float32Array[]>, now: () => number = () => performance.now()): Promise<Scored> => {
+export const scoreOn = async (
+  { pairs, size, metrics, batch, shown }: Trial, make: (sources: readonly Float32Array[], first: number) => Promise<readonly Float32Array[]>,
+  { untimed = 0, now = () => performance.now() }: { untimed?: number; now?: () => number } = {},
+): Promise<Scored> => {
   const scores: ImageScores[] = [];
   const pictures: Float32Array[] = [];
   let spent = 0;
@@ -53,12 +57,12 @@ export const scoreOn = async ({ pairs, size, metrics, batch, shown }: Trial, mak
     const some = await Promise.all(pairs.slice(at, at + batch).map((load) => load()));
     const begun = now();
     const made = await make(some.map(({ source }) => source), at);
-    spent += now() - begun;
+    if (at >= untimed * batch) spent += now() - begun;
     scores.push(...await scoreImages(metrics, made, some.map(({ target }) => target), [size, size], batch));
     pictures.push(...shown.filter((i) => i >= at && i < at + batch).map((i) => made[i - at] as Float32Array));
   }
   // A batch that is not full is filled up, and takes as long as a full one.
-  return { scores, pictures, msPerImage: spent / (Math.ceil(pairs.length / batch) * batch) };
+  return { scores, pictures, msPerImage: spent / ((Math.ceil(pairs.length / batch) - untimed) * batch) };
 };
 
 /** Scores at one number of steps. */
@@ -93,9 +97,10 @@ export const scoreSteps = async <N extends number | undefined>(translate: Transl
   for (const steps of numbers) {
     const make = (sources: readonly Float32Array[], first: number): Promise<Float32Array[]> =>
       translateImages(translate, sources, [size, size], { batch, keys: sources.map((_, i) => keyOf(first + i)), ...(steps !== undefined && { steps }) });
-    // The first batch compiles the graph; it is not timed.
-    await make([new Float32Array(size * size * 3)], 0);
-    results.push({ steps, ...await scoreOn(trial, make) });
+    // The first batch compiles the graph. Where there is no other, it is run twice.
+    const isOne = trial.pairs.length <= batch;
+    if (isOne) await make([new Float32Array(size * size * 3)], 0);
+    results.push({ steps, ...await scoreOn(trial, make, { untimed: isOne ? 0 : 1 }) });
   }
   return results;
 };

@@ -22,7 +22,7 @@ export type Sweep = Readonly<{
 }>;
 
 /** Pairs that are scored at most: enough to tell the numbers apart, since all see the same ones. */
-const sweepPairs = 16;
+const sweepPairs = 8;
 
 /**
  * Scores a model at several numbers of sampler steps, on `sweepPairs` held-out pairs at most, evenly spread. Noise depends on the pair alone, as in the validation.

@@ -39,11 +39,15 @@ describe('scoreOn', () => {
   it('scores every pair, whatever the batch, keeps what is shown and times the making alone', leakFree(async () => {
     let clock = 0;
     const now = (): number => (clock += 30);
-    const scored = await scoreOn(trial, (sources) => Promise.resolve(sources), now);
+    const scored = await scoreOn(trial, (sources) => Promise.resolve(sources), { now });
     expect(scored.scores.map(({ PSNR }) => PSNR)).toEqual(pairs.map((_, i) => expect.closeTo(psnrOf(image(i), image(i + 100)), 3)));
     expect(scored.pictures).toEqual([image(0), image(3)]);
     expect(scored.msPerImage).toBe(3 * 30 / 6);
-    const whole = await scoreOn({ ...trial, batch: 5 }, (sources) => Promise.resolve(sources), now);
+    const whole = await scoreOn({ ...trial, batch: 5 }, (sources) => Promise.resolve(sources), { now });
+    expect(whole.msPerImage).toBe(30 / 5);
+    let calls = 0;
+    const slow = async (sources: readonly Float32Array[]) => { clock += calls++ === 0 ? 1000 : 0; return sources; };
+    expect((await scoreOn(trial, slow, { untimed: 1, now })).msPerImage).toBe(2 * 30 / 4);
     expect(meanOf(whole.scores, 'PSNR')).toBeCloseTo(meanOf(scored.scores, 'PSNR'), 4);
   }));
 });
