@@ -4,7 +4,7 @@
  */
 import * as tf from '../tf.ts';
 import type { ControlResiduals } from './controlNet.ts';
-import { type DenoiserConfig, type Output, type Seen, denoiserTrunk } from './denoiser.ts';
+import { type DenoiserConfig, type Output, type Seen, denoiserParts, denoiserTrunk } from './denoiser.ts';
 import { zeros } from './init.ts';
 import { type Net, applyNet } from './net.ts';
 import { type Layer, type Network, type Params, type Scope, buildNetwork, param } from './network.ts';
@@ -26,7 +26,7 @@ export const controlDenoiser = (config: Omit<DenoiserConfig, 'conditioned'>): Ne
   const { block_out_channels: widths, layers_per_block: layers } = trunk;
   const base = widths[0] as number;
   return buildNetwork<[Image, tf.Tensor1D, Image], ControlResiduals>('control', config, (root) => {
-    const down = unet2dDescent(root, trunk);
+    const down = unet2dDescent(root, trunk, denoiserParts(config));
     const hint = root.at('controlnet_cond_embedding');
     const hintIn = conv2d(hint.at('conv_in'), { from: config.channels, to: base, padding: 1 });
     const hintOut = conv2d(hint.at('conv_out'), { from: base, to: base, padding: 1, init: zeros, biasInit: zeros });

@@ -89,8 +89,11 @@ const tembOf = ({ time_embedding_dim: dim, block_out_channels: widths }: Unet2dC
 
 const levelOf = (config: Unet2dConfig, width: number, layers: number): UnetLevel => ({ layers, headDim: config.attention_head_dim ?? width, heads: 1, depths: [], context: null, onlyCross: false });
 
+/** What may take the place of the reference's own parts. */
+export type Unet2dParts = Pick<UnetStyle, 'attendImage'>;
+
 /** From image and time to the middle: all that comes before the way up, which is also what a control network copies. `hint` is added after the first convolution. */
-export const unet2dDescent = (root: Scope, config: Unet2dConfig): Layer<[input: Image, timestep: tf.Tensor, given?: Unet2dGiven & Readonly<{ hint?: Image }>], Descent & Readonly<{ temb: tf.Tensor2D }>> => {
+export const unet2dDescent = (root: Scope, config: Unet2dConfig, parts: Unet2dParts = {}): Layer<[input: Image, timestep: tf.Tensor, given?: Unet2dGiven & Readonly<{ hint?: Image }>], Descent & Readonly<{ temb: tf.Tensor2D }>> => {
   const { block_out_channels: widths, norm_num_groups: groups } = config;
   const [base, low] = [widths[0] as number, widths.at(-1) as number];
   const temb = tembOf(config);
@@ -100,7 +103,7 @@ export const unet2dDescent = (root: Scope, config: Unet2dConfig): Layer<[input: 
   const label = labelEmbedding(root.at('class_embedding'), config, time, temb);
   const attentionGroups = config.attn_norm_num_groups ?? (config.resnet_time_scale_shift === 'default' ? groups ?? Math.min(Math.floor(low / 4), 32) : null);
   const down = descent(root, {
-    widths, down: config.down_block_types as DownType[], levels: widths.map((width) => levelOf(config, width, config.layers_per_block)), style: styleOf(config, temb),
+    widths, down: config.down_block_types as DownType[], levels: widths.map((width) => levelOf(config, width, config.layers_per_block)), style: { ...styleOf(config, temb), ...parts },
     mid: config.mid_block_type === null ? undefined : { attend: config.add_attention ? 'image' : 'none', channels: low, scale: config.mid_block_scale_factor, attentionGroups },
   });
   return (params, sample, t, { classLabels, hint, ...added } = {}) => {
@@ -117,17 +120,18 @@ export const unet2dDescent = (root: Scope, config: Unet2dConfig): Layer<[input: 
  *   sample    float32 [B, H, W, in_channels], usually about [-1, 1]; H and W multiples of 2^(levels - 1)
  *   timestep  float32 [B], on the scale the network was trained with (0..999 for DDPM; noise levels for `fourier`)
  *   output    float32 [B, H, W, out_channels]
+ * @param parts what takes the place of its own; a UNet with any is not the reference's
  * @throws ConfigError for an unknown field or a value that does not fit
  */
-export const unet2d = (raw: Readonly<Record<string, unknown>> = {}): Unet2d => {
+export const unet2d = (raw: Readonly<Record<string, unknown>> = {}, parts: Unet2dParts = {}): Unet2d => {
   const config = parseModelConfig(model, schema, raw);
   check(config);
   const { block_out_channels: widths, norm_num_groups: groups } = config;
   const network = buildNetwork<[Image, tf.Tensor, Unet2dGiven?], Image>(model, config, (root) => {
     const base = widths[0] as number;
-    const down = unet2dDescent(root, config);
+    const down = unet2dDescent(root, config, parts);
     const up = ascent(root, {
-      widths, up: config.up_block_types as UpType[], levels: widths.toReversed().map((width) => levelOf(config, width, config.layers_per_block + 1)), style: styleOf(config, tembOf(config)),
+      widths, up: config.up_block_types as UpType[], levels: widths.toReversed().map((width) => levelOf(config, width, config.layers_per_block + 1)), style: { ...styleOf(config, tembOf(config)), ...parts },
     });
     const norm = groupNorm(root.at('conv_norm_out'), { groups: groups ?? Math.min(Math.floor(base / 4), 32), channels: base, eps: config.norm_eps });
     const convOut = conv2d(root.at('conv_out'), { from: base, to: config.out_channels, padding: 1 });

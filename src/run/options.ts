@@ -74,6 +74,7 @@ export const denoiserOptions = (given: { base: number; multipliers: number[]; de
   multipliers: z.array(z.number().int().min(1)).min(1).default(given.multipliers).describe('width multiplier per resolution'),
   depth: count(given.depth, 'residual blocks per resolution'),
   attention: z.boolean().default(given.attention).describe('whether the lowest resolution attends'),
+  retentive: z.boolean().default(false).describe('whether its attention fades with distance (Manhattan self-attention)'),
   groups: count(8, 'groups of every normalisation'),
   conditioned: z.boolean().default(given.conditioned).describe('whether the network sees the source beside the noisy image'),
 });

@@ -86,6 +86,7 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['vaeGan with EQ-VAE', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.eqVae=0.5', '--set', 'equivariance.least=0.5', '--set', 'data.size=32', '--set', 'gan.start=0']],
   ['vaeGan as HakuLatent', vaeGan, 'vae.l2', [...smallGan, '--set', 'equivariance.affine=0.5', '--set', 'equivariance.blend=0.5', '--set', 'network.codebook=16', '--set', 'loss.codebook=1', '--set', 'loss.l1=0', '--set', 'loss.l2=1', '--set', 'gan.balance=fixed']],
   ['vaeGan as vqgan-training', vaeGan, 'vae.l1', [...smallGan, '--set', 'equivariance.flip=0.5', '--set', 'equivariance.crop=0.5', '--set', 'gan.balance=normalised', '--set', 'gan.loss=nonSaturating', '--set', 'gan.lecam=0.1', '--set', 'network.posterior=fixed', '--set', 'network.std=0.1', '--set', 'network.bound=8', '--set', 'loss.z=0.1', '--set', 'loss.kl=0']],
+  ['residual with retentive attention', residual, 'denoiser.loss', [...small, '--set', 'network.retentive=true']],
   ['residual (RDDM)', residual, 'denoiser.loss', [...unswept, '--set', 'residual.variant=rddm', '--set', 'residual.steps=100']],
 ];
 

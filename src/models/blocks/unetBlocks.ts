@@ -35,6 +35,8 @@ export type UnetStyle = Readonly<{
   upsampleType: 'conv' | 'resnet';
   linearProjection: boolean;
   contextNorm: 'layer_norm' | 'group_norm' | null;
+  /** In place of `imageAttention`, where an image attends to itself. */
+  attendImage?: typeof imageAttention;
 }>;
 
 /** What it says about one level. */
@@ -78,7 +80,7 @@ const attentionLayer = (scope: Scope, kind: Attend, i: number, channels: number,
   const place = scope.at('attentions').at(i);
   const { headDim, heads, depths, onlyCross } = level;
   if (kind === 'image') {
-    const attend = imageAttention(place, { channels, headDim, groups: skip ? 32 : style.groups, eps: style.eps, scale: skip ? Math.SQRT2 : 1 });
+    const attend = (style.attendImage ?? imageAttention)(place, { channels, headDim, groups: skip ? 32 : style.groups, eps: style.eps, scale: skip ? Math.SQRT2 : 1 });
     return (params, x) => attend(params, x);
   }
   const context = level.context as number;

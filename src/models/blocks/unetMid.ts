@@ -28,7 +28,7 @@ export const midBlock = (scope: Scope, { attend, channels, scale, attentionGroup
   const attention = ((): Layer<[Image, Given], Image> | undefined => {
     const place = scope.at('attentions.0');
     if (attend === 'image') {
-      const layer = imageAttention(place, { channels, headDim: level.headDim, groups: attentionGroups, eps: style.eps, scale });
+      const layer = (style.attendImage ?? imageAttention)(place, { channels, headDim: level.headDim, groups: attentionGroups, eps: style.eps, scale });
       return (params, x) => layer(params, x);
     }
     if (attend === 'cross') {
