@@ -34,7 +34,7 @@ const schema = z.object({
   feed: feedOptions({ credits: 3, workers: 2, cache: '512MB' }),
   augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 1, flip: 0.5, hue: 0, saturation: 0 }),
   rectified: z.object({
-    phase: z.enum(['all', 'reflow', 'distil']).default('all').describe('reflow and distil alone go on from --init'), from: z.enum(['noise', 'source']).default('noise').describe('where paths begin'),
+    phase: z.enum(['all', 'reflow', 'distil']).default('all').describe('reflow and distil alone go on from --init'), from: z.enum(['source', 'noise']).default('source').describe('where paths begin'),
     warm: z.number().min(0).max(1).default(0.6).describe('share of all steps that trains the first flow'), reflow: z.number().min(0).max(1).default(0.2).describe('and the second; the rest distils'),
     teacherSteps: z.int().min(1).default(8).describe('calls of the teacher per pair'), times: z.enum(['uniform', 'uShaped']).default('uniform').describe('times of the second flow'),
     calls: z.int().min(1).default(1).describe('calls that the student is distilled for'),
