@@ -118,8 +118,9 @@ export const coalesce = (shape: Sizes, perm: Sizes): { shape: number[]; perm: nu
 /**
  * A transpose as one that the runtime does fast, or as few of those as possible one after the other. Fast is to exchange two neighbouring runs of axes, either as plain
  * matrices or moving whole rows; everything else it does number by number.
+ * @param block numbers to a block, of which the runtime has exchanges of its own; 0 where it has none
  */
-export const transposeSteps = (shape: Sizes, perm: Sizes): readonly Readonly<{ shape: Sizes; perm: Sizes }>[] => {
+export const transposeSteps = (shape: Sizes, perm: Sizes, block = 0): readonly Readonly<{ shape: Sizes; perm: Sizes }>[] => {
   const whole = coalesce(shape, perm);
   if (isFast(whole.perm) || whole.perm.length > 6) return whole.perm.length < 2 ? [] : [whole];
   const key = (order: Sizes): string => order.join();
@@ -136,8 +137,8 @@ export const transposeSteps = (shape: Sizes, perm: Sizes): readonly Readonly<{ s
     if (at === goal) break;
     for (let i = 0; i < rank; i++) for (let j = i + 1; j < rank; j++) for (let k = j + 1; k <= rank; k++) {
       const next = [...order.slice(0, i), ...order.slice(j, k), ...order.slice(i, j), ...order.slice(k)];
-      const inner = product(order.slice(k).map((axis) => whole.shape[axis] as number));
-      const price = cost + 1 + (inner > 1 && inner < 8 ? 4 : 0);
+      const [a, b, inner] = [order.slice(i, j), order.slice(j, k), order.slice(k)].map((axes) => product(axes.map((axis) => whole.shape[axis] as number))) as [number, number, number];
+      const price = cost + (exchangesBlocks({ outer: 1, a, b, inner }, block) ? 2 : 5) + (inner > 1 && inner < 8 ? 20 : inner === 8 ? 5 : 0);
       const known = seen.get(key(next));
       if (known && known.cost <= price) continue;
       seen.set(key(next), { order: next, cost: price, via: { from: at, move: [i, j, k] } });
@@ -153,6 +154,19 @@ export const transposeSteps = (shape: Sizes, perm: Sizes): readonly Readonly<{ s
   }
   return steps.map((step) => coalesce(step.shape, step.perm));
 };
+
+/** [outer, a, b, inner] to [outer, b, a, inner]. */
+export type Exchange = Readonly<{ outer: number; a: number; b: number; inner: number }>;
+
+/** A coalesced transpose as an exchange, where it is one. */
+export const exchangeOf = (shape: Sizes, perm: Sizes): Exchange | undefined => {
+  if (perm.length < 2 || !isFast(perm)) return undefined;
+  const first = perm[0] === 0 ? 1 : 0;
+  return { outer: first === 1 ? shape[0] as number : 1, a: shape[first] as number, b: shape[first + 1] as number, inner: shape[first + 2] ?? 1 };
+};
+
+/** Whether it moves blocks of neighbours, or makes or takes apart such blocks: what the runtime's reordering of channels does. */
+export const exchangesBlocks = ({ a, b, inner }: Exchange, block: number): boolean => block > 0 && (inner === block || (inner === 1 && (a === block || b === block)));
 
 /** Whether a coalesced transpose exchanges two neighbouring runs: [outer, a, b, inner] to [outer, b, a, inner]. */
 const isFast = (perm: Sizes): boolean => perm.length < 3 || [[0, 2, 1], [1, 0, 2], [0, 2, 1, 3]].some((fast) => sameSizes(fast, perm));

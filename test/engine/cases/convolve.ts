@@ -14,6 +14,11 @@ const convolutions: readonly (readonly [x: readonly number[], filter: readonly n
   [[2, 6, 6, 2], [4, 4, 2, 2], 2, 1], [[2, 6, 6, 2], [2, 2, 2, 3], 2, 'valid'], [[2, 5, 5, 2], [3, 2, 2, 2], 1, lopsided], [[2, 7, 6, 2], [3, 3, 2, 2], [2, 1], 'same'], [[2, 7, 7, 2], [3, 3, 2, 2], 3, 'valid'],
   [[2, 6, 6, 2], [1, 1, 2, 2], 2, 0], [[2, 7, 7, 2], [3, 3, 2, 2], 1, 'same', 2], [[2, 6, 7, 2], [3, 2, 2, 2], 1, 'valid', 2], [[1, 9, 9, 1], [3, 3, 1, 2], 1, 3, 3], [[2, 5, 5, 2], [4, 4, 2, 1], 1, 1],
 ];
+/** Channels, and images, that fill the blocks of the runtime's fastest convolutions, and some that do not. */
+const blocked: typeof convolutions = [
+  [[2, 4, 4, 16], [3, 3, 16, 8], 1, 'same'], [[8, 4, 4, 8], [3, 3, 8, 16], 1, 'same'], [[8, 6, 6, 8], [4, 4, 8, 8], 2, 1], [[2, 5, 4, 16], [3, 3, 16, 12], 1, lopsided], [[3, 5, 5, 8], [3, 3, 8, 16], 1, 'same', 2],
+  [[2, 4, 4, 16], [1, 1, 16, 16], 1, 0], [[16, 5, 5, 16], [3, 3, 16, 16], 2, 'same'],
+];
 const depthwise: typeof convolutions = [
   [[2, 5, 4, 3], [3, 3, 3, 1], 1, 'same'], [[2, 5, 4, 2], [3, 3, 2, 2], 1, 'valid'], [[2, 6, 6, 2], [3, 3, 2, 1], 2, 'same'], [[2, 6, 6, 2], [3, 3, 2, 2], 2, 1], [[2, 5, 5, 2], [3, 2, 2, 1], 1, lopsided],
   [[2, 7, 7, 2], [3, 3, 2, 1], 1, 'same', 2], [[2, 4, 4, 3], [1, 1, 3, 2], 1, 0], [[2, 6, 6, 3], [4, 4, 3, 1], 2, 1],
@@ -25,6 +30,8 @@ const transposed: readonly (readonly [x: readonly number[], filter: readonly num
 
 export const convolve: readonly Case[] = [
   ...convolutions.map(([x, filter, stride, pad, dilation = 1]) => smooth(`conv2d ${filter.join('x')} on ${x.join('x')}, stride ${stride}, ${words(pad)}, dilation ${dilation}`, [float(x), float(filter)],
+    (a: T, w: T) => tf.conv2d(a as T4, w as T4, stride, pad as 'same', 'NHWC', dilation))),
+  ...blocked.map(([x, filter, stride, pad, dilation = 1]) => once(`conv2d ${filter.join('x')} on ${x.join('x')}, stride ${stride}, ${words(pad)}, dilation ${dilation}`, [float(x), float(filter)],
     (a: T, w: T) => tf.conv2d(a as T4, w as T4, stride, pad as 'same', 'NHWC', dilation))),
   ...depthwise.map(([x, filter, stride, pad, dilation = 1]) => smooth(`depthwiseConv2d ${filter.join('x')} on ${x.join('x')}, stride ${stride}, ${words(pad)}, dilation ${dilation}`, [float(x), float(filter)],
     (a: T, w: T) => tf.depthwiseConv2d(a as T4, w as T4, stride as number, pad as 'same', 'NHWC', dilation))),

@@ -12,8 +12,14 @@ const slices: readonly (readonly [what: string, begin: number[], end: number[], 
   ['with masks', [0, 1, 1, 0], [0, 3, 0, 1], [1, 1, 1, 1], [1, 5, 0, 0, 8]], ['with an ellipsis and a new axis', [0, 0, 0], [0, 0, 2], [1, 1, 1], [0, 0, 1, 2, 0]],
 ];
 
+/** Blocks of channels moved, made and taken apart. */
+const blocks: readonly (readonly [shape: readonly number[], perm: readonly number[]])[] = [8, 16].flatMap((n) => [
+  [[3, n, 5], [0, 2, 1]], [[3, 5, n], [0, 2, 1]], [[n, 7], [1, 0]], [[2, n, 5, n], [0, 2, 1, 3]], [[2, 5, n, n], [0, 2, 1, 3]], [[5, 3, n], [1, 0, 2]], [[3, n, 2, n, 3, 3], [2, 0, 4, 5, 1, 3]], [[3, n, 2, n, 3, 3], [0, 2, 4, 5, 3, 1]],
+] as const);
+
 export const layout: readonly Case[] = [
   ...perms.map((perm) => smooth(`transpose ${perm.join('')}`, [float(perm.map((_, i) => (i % 3) + 2))], (x: T) => tf.transpose(x, perm))),
+  ...blocks.map(([shape, perm]) => plain(`transpose ${shape.join('x')} to ${perm.join('')}`, [float(shape)], (x: T) => tf.transpose(x, [...perm]))),
   smooth('transpose without an order', [float([2, 3, 4])], (x: T) => tf.transpose(x)),
   smooth('reshape', [float([2, 3, 4])], (x: T) => tf.reshape(x, [4, -1])),
   smooth('expandDims and squeeze', [float([2, 1, 4])], (x: T) => [tf.expandDims(x, 1), tf.squeeze(x, [1])]),

@@ -11,8 +11,11 @@ const whole = (axis: number, size: number): Piece => ({ axis, rank: 0, size });
 /** Pieces of an axis in blocks: which blocks, and the place within one. */
 const inBlocks = (axis: number, size: number, block: number): [Piece, Piece] => [{ axis, rank: 0, size: size / block }, { axis, rank: 1, size: block }];
 
-/** [B, I, H, W] with the filter [O, I, kh, kw] to [B, O, h, w], all in blocks. Output channels that do not fill a block are made up with zeros and cut off again. */
-export const convolveBlocked = (graph: Graph, x: Ref, w: Ref, { result, stride, dilation, before, after }: Readonly<{ result: Pair; stride: Pair; dilation: Pair; before: Pair; after: Pair }>): Ref => {
+/**
+ * [B, I, H, W] with the filter [O, I, kh, kw] to [B, O, h, w], all in blocks. Output channels that do not fill a block are made up with zeros and cut off again.
+ * @param options.turned reads the filter backwards in both directions
+ */
+export const convolveBlocked = (graph: Graph, x: Ref, w: Ref, { result, stride, dilation, before, after, turned = false }: Readonly<{ result: Pair; stride: Pair; dilation: Pair; before: Pair; after: Pair; turned?: boolean }>): Ref => {
   const { block } = graph;
   const [outputs, inputs, kh, kw] = w.shape as [number, number, number, number];
   const filled = Math.ceil(outputs / block) * block;
@@ -26,9 +29,10 @@ export const convolveBlocked = (graph: Graph, x: Ref, w: Ref, { result, stride, 
   const filters = graph.pad(w, [[0, filled - outputs], [0, 0], [0, 0], [0, 0]]);
   const [out, outPlace] = inBlocks(0, filled, block);
   const [from, fromPlace] = inBlocks(1, inputs, block);
-  const filter = inputs < block
-    ? graph.arrange(filters, [out, whole(1, inputs), whole(2, kh), whole(3, kw), outPlace])
-    : graph.arrange(filters, [out, from, whole(2, kh), whole(3, kw), fromPlace, outPlace]);
+  const pieces = inputs < block ? [out, whole(1, inputs), whole(2, kh), whole(3, kw), outPlace] : [out, from, whole(2, kh), whole(3, kw), fromPlace, outPlace];
+  // Turned once it is in blocks, which move as a whole.
+  const laid = graph.arrange(filters, pieces);
+  const filter = turned ? graph.flip(graph.viewed(laid, pieces, filters.shape), [2, 3]).physical : laid;
   const y = graph.physicalOp('Conv', [graph.physicalReshape(source, [b, inputs, height, width]), graph.physicalReshape(filter, [filled, inputs, kh, kw])], [b, filled, ...result], {
     kernel_shape: [kh, kw], strides: stride, dilations: dilation, pads: [before[0], 0, after[0], 0],
   }, 'com.microsoft.nchwc');

@@ -30,11 +30,12 @@ export const backwardInput = (graph: Graph, dy: Ref, w: Ref, geometry: Geometry)
   const { batch, inputs, size, result, kernel, stride, dilation, before } = geometry;
   const reach = both((i) => dilation[i] * (kernel[i] - 1));
   if (stride[0] === 1 && stride[1] === 1) {
-    const turned = graph.flip(graph.transpose(w, [1, 0, 2, 3]), [2, 3]);
+    const exchanged = graph.transpose(w, [1, 0, 2, 3]);
     const first = both((i) => reach[i] - before[i]);
     const last = both((i) => size[i] + reach[i] - result[i] - first[i]);
     if ([...first, ...last].every((n) => n >= 0)) {
-      return forward(graph, dy, turned, { batch, inputs: geometry.outputs, outputs: inputs, size: result, result: size, kernel, stride, dilation, before: first, after: last });
+      if (fits(graph, geometry.outputs)) return convolveBlocked(graph, dy, exchanged, { result: size, stride, dilation, before: first, after: last, turned: true });
+      return forward(graph, dy, graph.flip(exchanged, [2, 3]), { batch, inputs: geometry.outputs, outputs: inputs, size: result, result: size, kernel, stride, dilation, before: first, after: last });
     }
   }
   if (fits(graph, geometry.outputs) && dilation[0] === 1 && dilation[1] === 1) return byResidues(graph, dy, w, geometry);
@@ -55,12 +56,11 @@ const byResidues = (graph: Graph, dy: Ref, w: Ref, { batch, inputs, outputs, siz
   // Taps by residue, [O, I, taps, stride, ...], with zeros where a residue has one tap fewer, in the order of the turned filter.
   const filled = graph.pad(w, [[0, 0], [0, 0], ...both((i) => [0, taps[i] * stride[i] - kernel[i]] as const)]);
   const split = graph.reshape(filled, [outputs, inputs, taps[0], stride[0], taps[1], stride[1]]);
-  const turned = graph.flip(graph.transpose(split, [3, 5, 1, 0, 2, 4]), [4, 5]);
-  const filters = graph.reshape(turned, [stride[0] * stride[1] * inputs, outputs, ...taps]);
+  const filters = graph.reshape(graph.transpose(split, [3, 5, 1, 0, 2, 4]), [stride[0] * stride[1] * inputs, outputs, ...taps]);
   // Output row q of the small convolution holds position q * stride + r of the padded input, q from 0.
   const rows = both((i) => Math.ceil((before[i] + size[i]) / stride[i]));
   const read = graph.slice(dy, [0, 0, 0, 0], [batch, outputs, ...both((i) => Math.min(result[i], rows[i]))]);
-  const small = convolveBlocked(graph, read, filters, { result: rows, stride: [1, 1], dilation: [1, 1], before: both((i) => taps[i] - 1), after: both((i) => Math.max(0, rows[i] - result[i])) });
+  const small = convolveBlocked(graph, read, filters, { result: rows, stride: [1, 1], dilation: [1, 1], before: both((i) => taps[i] - 1), after: both((i) => Math.max(0, rows[i] - result[i])), turned: true });
   const apart = graph.reshape(small, [batch, stride[0], stride[1], inputs, ...rows]);
   const woven = graph.reshape(graph.transpose(apart, [0, 3, 4, 1, 5, 2]), [batch, inputs, rows[0] * stride[0], rows[1] * stride[1]]);
   return graph.slice(woven, [0, 0, ...before], [batch, inputs, ...size]);
