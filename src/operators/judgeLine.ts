@@ -20,15 +20,15 @@ import type { LineArm } from './alignLatents.ts';
  * Reads  step
  * Adds   nothing
  * Timing one frame out for each frame in, the last one after the verdict is written, the others synchronously; ends and fails with its source.
- * @param size side of the images in pixels @param options.limit pairs of either kind, at most
+ * @param size side of the images in pixels @param options.limit pairs of either kind, at most @param options.data in place of the run's own pairs
  * @param arms.plain, arms.line, arms.shuffled see `alignLatents`; arms.direct the network that answers at once, as a translator
  */
 export function judgeLine<F extends Batch>(run: Pick<RunContext, 'folder' | 'seed' | 'steps' | 'report' | 'dataset' | 'skippedFiles' | 'strict'>, size: number,
-  arms: Readonly<{ plain: LineArm; line: LineArm; shuffled: LineArm; direct: Translate }>, { kind, codec, limit = 64 }: Readonly<{ kind: LineKind; codec: Codec; limit?: number }>): MonoTypeOperatorFunction<F> {
+  arms: Readonly<{ plain: LineArm; line: LineArm; shuffled: LineArm; direct: Translate }>, { kind, codec, limit = 64, data }: Readonly<{ kind: LineKind; codec: Codec; limit?: number; data?: Readonly<{ unseen: HeldOut; seen: HeldOut }> }>): MonoTypeOperatorFunction<F> {
   const judge = async (frame: F): Promise<F> => {
     const { report, seed } = run;
     const sides = [size, size] as const;
-    const [unseen, seen] = [heldOutOf(run, { size, limit }), heldOutOf({ ...run, dataset: { ...run.dataset, validation: run.dataset.train } }, { size, limit })];
+    const { unseen, seen } = data ?? { unseen: heldOutOf(run, { size, limit }), seen: heldOutOf({ ...run, dataset: { ...run.dataset, validation: run.dataset.train } }, { size, limit }) };
     const [heldOut, trained] = [await loaded(unseen), await loaded(seen)];
     if (heldOut.length < 2 || trained.length < 2) { report.line('there are fewer than two pairs to judge the straight line on'); return frame; }
     const torn = heldOut.map((pair, i) => ({ ...pair, target: (heldOut[(i + 1) % heldOut.length] as typeof pair).target }));
