@@ -42,7 +42,7 @@ const schema = z.object({
   gan: ganOptions({ rate: 1, base: 24, layers: 2, history: 64 }),
   guard: guardOptions({ tolerance: 2 }),
   perceptual: perceptualOptions(),
-  optim: optimOptions({ lr: 3e-4, beta1: 0.9, beta2: 0.9, weightDecay: 0, amsgrad: true, clip: 1, warmUp: 20, accumulate: 1 }),
+  optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.9, weightDecay: 0, amsgrad: true, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 100, saveEvery: 100, keep: 3 }),
   steps: stepsOption(400), seed: seedOption(0),
 });

@@ -26,16 +26,18 @@ import * as tf from '../../src/tf.ts';
 const { values: { runs: named, out, images: count, zoom } } = parseArgs({ options: { runs: { type: 'string' }, out: { type: 'string', default: 'docs/gallery/taesd' }, images: { type: 'string', default: '4' }, zoom: { type: 'string', default: '3' } } });
 if (!named) throw new TypeError('usage: node bench/gallery/students.ts --runs="label=run,label=run" [--out=docs/gallery/taesd] [--images=4] [--zoom=3]');
 
-/** A page's chart as a file of its own: two colours, on white. */
+const colours = ['#0069b4', '#d1520c', '#0a8f6a', '#b8479a', '#b98a00'] as const;
+
+/** A page's chart as a file of its own, on white. */
 const fileOf = (chart: string): string => {
   const svg = /<svg[\s\S]*<\/svg>/.exec(chart)?.[0] ?? '';
-  const style = ':root{--c0:#0069b4;--c1:#d1520c;--c2:#0a8f6a;--c3:#b8479a;--c4:#b98a00}text{font:12px system-ui,sans-serif;fill:#646a73}.rule{stroke:#e3e5e9}.guide{stroke:#646a73;stroke-dasharray:5 4}polyline{fill:none;stroke:currentColor;stroke-width:2}circle{fill:currentColor}';
-  return `${svg.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ').replace(/(<svg[^>]*>)/, `$1<style>${style}</style><rect width="100%" height="100%" fill="#fff"/>`)}\n`;
+  const style = 'text{font:12px system-ui,sans-serif;fill:#646a73}.rule{stroke:#e3e5e9}.guide{stroke:#646a73;stroke-dasharray:5 4}polyline{fill:none;stroke:currentColor;stroke-width:2}circle{fill:currentColor}';
+  return `${svg.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" ').replace(/(<svg[^>]*>)/, `$1<style>${style}</style><rect width="100%" height="100%" fill="#fff"/>`)}\n`.replaceAll(/var\(--c(\d)\)/g, (_, i: string) => colours[Number(i) % colours.length] as string);
 };
 
 /** Labels of the series, in their colours, above the plot. */
 const withLegend = (svg: string, labels: readonly string[]): string =>
-  svg.replace('</svg>', `${labels.map((label, i) => `<text x="${60 + i * 170}" y="11" style="fill:var(--c${i});font-weight:600">${label}</text>`).join('')}</svg>`);
+  svg.replace('</svg>', `${labels.map((label, i) => `<text x="${60 + i * 170}" y="11" style="fill:${colours[i % colours.length]};font-weight:600">${label}</text>`).join('')}</svg>`);
 
 const seriesOf = (logs: readonly Readonly<{ label: string; records: readonly LogRecord[] }>[], metric: string): Series[] => logs.map(({ label, records }) => ({
   label, points: records.flatMap((record) => (typeof record[metric] === 'number' ? [[record.step + 1, record[metric] as number] as const] : [])),

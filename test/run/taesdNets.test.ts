@@ -23,8 +23,8 @@ const made = (given?: Readonly<Record<string, unknown>>): string[] => {
 
 describe('what a configuration of taesd makes', () => {
   it('takes the recipe\'s weights, and its own over them', () => {
-    expect(weightsOf(config({ recipe: 'v1.2', loss: { low: 0.25, mse: 0 } }))).toEqual({ gan: 1, mse: 0, lpips: 0, amplitude: 0, low: 0.25, latentGan: 0.1 });
-    expect(weightsOf(config())).toMatchObject({ gan: 1, mse: 1 });
+    expect(weightsOf(config({ recipe: 'v1.2', loss: { low: 0.25, mse: 0 } }))).toEqual({ gan: 0.1, mse: 0, lpips: 0, amplitude: 0, low: 0.25, latentGan: 0.01 });
+    expect(weightsOf(config())).toMatchObject({ gan: 0.1, mse: 1 });
   });
 
   it('makes what it uses and nothing else', leakFree(() => {
