@@ -47,8 +47,8 @@ const peakResident = (): number => {
   return process.resourceUsage().maxRSS * 1024;
 };
 
-/** A copy of the counters. */
-export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics, peakResident: peakResident() });
+/** A copy of the counters. The peak of the process is looked up when it is read: that takes as long as some dozen operations do. */
+export const engineStats = (): Readonly<EngineStats> => ({ ...engineStatistics, get peakResident() { return peakResident(); } });
 
 /** Sets the counters to zero; what is alive stays counted. */
 export const resetEngineStats = (): void => {
