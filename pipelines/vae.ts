@@ -20,15 +20,15 @@ import { observe, pairsOf } from '../src/run/stages.ts';
 import { settle } from '../src/streams/settle.ts';
 
 const schema = z.object({
-  data: imageOptions({ root: 'fixtures/splats', size: 96, batch: 4, images: 'both' }),
+  data: imageOptions({ root: 'fixtures/splats', size: 64, batch: 8, images: 'both' }),
   feed: feedOptions({ credits: 3, workers: 2, cache: '512MB' }),
-  augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 1, flip: 0.5, hue: 0, saturation: 0 }),
+  augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 0.6, flip: 0.5, hue: 0, saturation: 0 }),
   network: autoencoderOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, channels: 4 }),
   loss: reconstructionOptions({ l1: 1, l2: 0, lpips: 1, kl: 1e-6 }),
   perceptual: perceptualOptions(),
   optim: recipeOptimOptions({ lr: 2e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
-  track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
-  steps: stepsOption(400),
+  track: trackOptions({ halfLife: 800, logEvery: 10, sampleEvery: 100, validateEvery: 200, saveEvery: 100, keep: 3 }),
+  steps: stepsOption(800),
   seed: seedOption(0),
 });
 type Config = z.output<typeof schema>;
@@ -50,7 +50,7 @@ export const vae: Method<Config, ReturnType<typeof nets>> = {
     );
     return pairsOf(run, gate, config).pipe(
       gate.stage('engine', pipe(learn, settle())),
-      observe(run, gate, config, resources, vae.translate(resources, config)),
+      observe(run, gate, config, resources, vae.translate(resources, config), { latents: autoencoding.parts(resources, config).encoder }),
       finish(() => leaveAutoencoder(run, resources, config)),
       gate.settle(),
     );

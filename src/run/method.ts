@@ -62,13 +62,14 @@ export type RunContext = Readonly<{
 
 /**
  * Draws one output per source image: float32 [B, H, W, C] to the same, in [-1, 1]. Call inside a tidy.
- * `keys` has one key per image, so that what becomes of an image does not depend on the batch it came in; `steps` is for samplers that take several.
+ * `keys` has one key per image, so that what becomes of an image does not depend on the batch it came in; `steps` is for samplers that take several; `prompts`, one per
+ * image where the dataset says something about one, is for models that are told.
  */
-export type Translate = (source: Tensor4D, options: Readonly<{ keys: readonly Key[]; steps?: number }>) => Tensor4D;
+export type Translate = (source: Tensor4D, options: Readonly<{ keys: readonly Key[]; steps?: number; prompts?: readonly (string | undefined)[] }>) => Tensor4D;
 
 /** A piece of a trained model that can be used by itself. */
 export type Part = Readonly<{
-  /** float32 [1, H / factor, W / factor, channels] to another, for an image of H x W; with the averaged weights. Called inside a tidy. */
+  /** float32 [B, H / factor, W / factor, channels] to another, for an image of H x W; with the averaged weights. Called inside a tidy. */
   run: (x: Tensor4D) => Tensor4D;
   channels: number;
   factor: number;

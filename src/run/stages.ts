@@ -21,8 +21,9 @@ import type { Pair, Prompted, Settled } from '../streams/frames.ts';
 import { pairBatches } from '../streams/pairBatches.ts';
 import type { Resource } from '../streams/scoped.ts';
 import { heldOutOf } from './heldOut.ts';
-import type { RunContext, Translate } from './method.ts';
+import type { Part, RunContext, Translate } from './method.ts';
 import type { augmentOptions, dataOptions, feedOptions, trackOptions } from './options.ts';
+import { sampleStrips } from './sampleStrips.ts';
 
 /** The groups of a configuration that these stretches read. */
 export type StagesConfig = Readonly<{
@@ -56,14 +57,15 @@ export const pairsOf = (run: RunContext, gate: CreditGate, { data, feed, augment
 /**
  * From a step that has run to what is kept of it: dropped updates, scores, samples, logs, checkpoints. Each is done before the next step begins, and the step is
  * saved also when one of those that look at it fails.
- * @param resources what checkpoints save @param translate the model with its averaged weights
+ * @param resources what checkpoints save @param translate the model with its averaged weights @param options.latents an encoder: samples show latents in place of sources
  */
-export const observe = (run: RunContext, gate: CreditGate, { data, track, sample: sampling }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate): OperatorFunction<Settled, Settled> => {
+export const observe = (run: RunContext, gate: CreditGate, { data, track, sample: sampling }: StagesConfig, resources: Readonly<Record<string, Resource>>, translate: Translate,
+  { latents }: { latents?: Part } = {}): OperatorFunction<Settled, Settled> => {
   const heldOut = heldOutOf(run, { size: data.size });
   const observers = pipe(
     gate.stage('engine', pipe(
       validate<Settled>(run, heldOut, translate, { every: track.validateEvery, batch: data.batch, ...(sampling?.sweep && { sweep: sampling.sweep }) }),
-      sample(run, gate, heldOut, translate, { every: track.sampleEvery }),
+      sample(run, gate, heldOut, translate, { every: track.sampleEvery, ...(latents && { draw: sampleStrips(run, heldOut, translate, { count: 4, latents }) }) }),
     )),
     gate.stage('disk', report(run, gate, { every: track.logEvery })),
   );

@@ -44,7 +44,7 @@ export const errorMap = (output: Float32Array, target: Float32Array): Uint8Array
   return map;
 };
 
-const columns = ['source', 'output', 'target', `error 0-${brightest * 100}%`] as const;
+const columns = ['source', 'output', 'target', `error 0-${brightest * 100}%`];
 const margin = 8;
 
 const blit = ({ data, width }: Canvas, left: number, top: number, cell: Uint8Array, cellWidth: number): void => {
@@ -54,10 +54,10 @@ const blit = ({ data, width }: Canvas, left: number, top: number, cell: Uint8Arr
 /**
  * Draws a strip. Small images are enlarged to about 96 pixels without smoothing, large ones reduced to 512.
  * @param size height and width of the images, in pixels
- * @param title a line below the rows
+ * @param title a line below the rows @param options.first what the first column shows, where it is not the source
  * @returns a PNG
  */
-export const renderStrip = async (rows: readonly StripRow[], [height, width]: readonly [number, number], title: string): Promise<Buffer> => {
+export const renderStrip = async (rows: readonly StripRow[], [height, width]: readonly [number, number], title: string, { first = 'source' }: { first?: string } = {}): Promise<Buffer> => {
   const scale = Math.max(width, height) > 512 ? 512 / Math.max(width, height) : Math.max(1, Math.floor(96 / Math.max(width, height)));
   const [cellWidth, cellHeight] = [Math.round(width * scale), Math.round(height * scale)];
   const resized = (bytes: Uint8Array): Promise<Uint8Array> => (scale === 1 ? Promise.resolve(bytes)
@@ -67,7 +67,7 @@ export const renderStrip = async (rows: readonly StripRow[], [height, width]: re
   const total = { width: margin + columns.length * (cellWidth + margin), height: header + rows.length * (cellHeight + margin) + lineHeight(size) + margin / 2 };
   const canvas: Canvas = { ...total, data: new Uint8Array(total.width * total.height * 3).fill(255) };
   const left = (column: number): number => margin + column * (cellWidth + margin);
-  columns.forEach((name, i) => { drawText(canvas, left(i) + Math.round((cellWidth - textWidth(name, size)) / 2), margin, name, size); });
+  [first, ...columns.slice(1)].forEach((name, i) => { drawText(canvas, left(i) + Math.round((cellWidth - textWidth(name, size)) / 2), margin, name, size); });
   for (const [y, { source, output, target }] of rows.entries()) {
     for (const [x, bytes] of [toBytes(source), toBytes(output), toBytes(target), errorMap(output, target)].entries()) {
       blit(canvas, left(x), header + y * (cellHeight + margin), await resized(bytes), cellWidth);
