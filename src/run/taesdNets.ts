@@ -1,4 +1,5 @@
 /** The parts of `pipelines/taesd.ts`: options by group, and the nets they make. */
+import * as E from 'fp-ts/lib/Either.js';
 import { z } from 'zod';
 import { type AdversarialLoss, adversarialLosses, meanDistance } from '../losses/adversarial.ts';
 import { type RecipeWeights, recipeNames, taesdRecipes } from '../losses/imageTerms.ts';
@@ -6,6 +7,7 @@ import { latentCritic } from '../models/latentCritic.ts';
 import type { StateDict } from '../models/net.ts';
 import { type ReplayPolicy, classicHistory, replayBuffer, seraenaHistory } from '../models/replayBuffer.ts';
 import { decoderCritic, studentOf } from '../models/student.ts';
+import { fitted } from '../models/weights/report.ts';
 import { divergenceControl } from '../operators/undoDivergence.ts';
 import { divergenceRules } from '../optim/divergence.ts';
 import { perceptualFiles, perceptualNets, type perceptualOptions, withoutPerceptual } from './autoencoderOptions.ts';
@@ -107,11 +109,16 @@ export const conclude = async (run: RunContext, config: TaesdConfig, { encoder, 
   if (config.student.variant === 'f8') await keepStudent(run, { encoder, decoder }, { channels, halvings: Math.log2(factor), ...config.student });
 };
 
-/** Everything a run holds. What a configuration does not use is not made. */
+/** Everything a run holds. What a configuration does not use is not made. @throws WeightsError where the files a student is to begin from are not of its variant and sizes */
 export const taesdNets = (config: TaesdConfig, given: Readonly<Record<string, StateDict>> = {}) => {
   const { data: { size }, gan, guard } = config;
   const [shape, weights] = [teacherShape(config.teacher), weightsOf(config)];
   const networks = studentOf(shape, config.student);
+  for (const half of ['encoder', 'decoder'] as const) {
+    const [path, state] = [config.student[half], given[half]];
+    const fits = path === '' || !state ? undefined : fitted(networks[half], state, path);
+    if (fits && E.isLeft(fits)) throw fits.left;
+  }
   const students = { encoder: trainedNet(networks.encoder, config, given), decoder: trainedNet(networks.decoder, config, given) };
   const others = { ...config, optim: { ...config.optim, lr: config.optim.lr * gan.rate, accumulate: 1 } };
   const critics = {

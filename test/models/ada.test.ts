@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { zeroCentred } from '../../src/losses/penalties.ts';
-import { type AdaMultipliers, adaAugment, adaSets, warped } from '../../src/models/ada.ts';
+import { type AdaMultipliers, adaAugment, adaOver, adaSets, warped } from '../../src/models/ada.ts';
 import { fold, normal, seeded, uniform } from '../../src/random.ts';
 import * as tf from '../../src/tf.ts';
 import { differsFromDifferences, image } from '../losses/differences.ts';
@@ -101,6 +101,18 @@ describe('adaAugment', () => {
     const all = { ...adaSets.bgc, noise: 1, cutout: 1 };
     expect(await differsFromDifferences((x) => tf.sum(tf.square(adaAugment(x as tf.Tensor4D, all, tf.scalar(0.8), key))), image(6, [2, 6, 6, 3]))).toBeLessThan(2e-3);
     expect(await differsFromDifferences((w) => zeroCentred((x) => tf.mul(tf.square(adaAugment(x, all, tf.scalar(0.8), key)), w), image(6, [2, 6, 6, 3])), tf.tensor1d([0.3, -0.4, 0.5]))).toBeLessThan(2e-3);
+  }));
+
+  it('follows a course of p, as a tensor, and is left out where there is none', leakFree(async () => {
+    const augment = adaOver(only({ flip: 1 }), (step) => step);
+    const changed = async (step: number): Promise<boolean> => {
+      const [before, after] = tf.tidy(() => { const x = image(1, [8, 8, 8, 3]); return [x, augment?.(x, key, step) as tf.Tensor4D]; }) as [tf.Tensor4D, tf.Tensor4D];
+      const differs = !near(await before.data(), await after.data());
+      tf.dispose([before, after]);
+      return differs;
+    };
+    expect([await changed(0), await changed(1)]).toEqual([false, true]);
+    expect(adaOver(adaSets.r3gan, undefined)).toBeUndefined();
   }));
 
   it('says what it cannot do', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { taesd } from '../../pipelines/taesd.ts';
 import { leastSquares, meanDistance } from '../../src/losses/adversarial.ts';
+import { studentOf } from '../../src/models/student.ts';
 import { gameOf, policyOf, taesdFiles, taesdNets, weightsOf } from '../../src/run/taesdNets.ts';
 import { free } from '../../src/streams/scoped.ts';
 import type { z } from 'zod';
@@ -32,6 +33,15 @@ describe('what a configuration of taesd makes', () => {
     expect(made({ recipe: 'mse' })).toEqual(['decoder', 'encoder', 'teacher']);
     expect(made({ recipe: 'v1.2', guard: { on: false } })).toEqual(['critic', 'decoder', 'encoder', 'history', 'latentCritic', 'teacher']);
     expect(made({ recipe: 'v1.2', loss: { latent: 0 } })).not.toContain('latentCritic');
+  }));
+
+  it('begins from files of its own sizes only', leakFree(async () => {
+    const { decoder } = studentOf({ factor: 4, channels: 4 }, { variant: 'f8', width: 8, blocks: 1 });
+    const state = Object.fromEntries([...decoder.specs].map(([name, { shape }]) => [name, { shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)).fill(0.25) }]));
+    const nets = taesdNets(config({ recipe: 'mse', student: { decoder: 'd.safetensors' } }), { decoder: state });
+    expect(new Set(await nets.decoder.weights.data())).toEqual(new Set([0.25]));
+    free(nets);
+    expect(() => taesdNets(config({ student: { decoder: 'd.safetensors', blocks: 2 } }), { decoder: state })).toThrow('10.weight: expected [8, 8, 3, 3] but received [3, 8, 3, 3]');
   }));
 
   it('remembers fakes with their latents', leakFree(() => {
