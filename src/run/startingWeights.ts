@@ -5,7 +5,8 @@ import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
 import { type MillraceError, WeightsError } from '../errors.ts';
 import type { Net, StateDict } from '../models/net.ts';
-import { type ParamSpec, type Shape, sizeOf } from '../models/network.ts';
+import { type Network, type ParamSpec, type Shape, sizeOf } from '../models/network.ts';
+import { fromLdm, isLdm } from '../models/weights/ldmNames.ts';
 import { openStateDict } from '../models/weights/openWeights.ts';
 import { readStateDict } from '../models/weights/safetensors.ts';
 import type { Resource } from '../streams/scoped.ts';
@@ -83,16 +84,20 @@ const told = (net: string, { dict, taken, wider, fresh, unused }: Fit): string =
   ...(unused.length > 0 ? [`${unused.length} in the file are not used (${listed(unused)})`] : []),
 ].join(', ');
 
+/** A file's parameters under the names of a network; an autoencoder's may be those of the original latent-diffusion code. */
+const ownNames = (network: Pick<Network<never, unknown>, 'specs'> & Readonly<{ autoencoder?: Network<never, unknown> }>, file: StateDict): StateDict =>
+  (network.autoencoder && isLdm(file) ? fromLdm(network.autoencoder, file) : file);
+
 /**
  * What of some weights fits the nets of a method: names and shapes that agree, and layers that only have more input channels now.
  * @param nets made from fresh draws; they are only looked at
  * @returns parameters by net, for `Method.nets`, and the report in lines; Left when nothing fits
  */
 export const fitWeights = (nets: Readonly<Record<string, Resource>>, found: FoundWeights): E.Either<WeightsError, Readonly<{ given: Dicts; lines: readonly string[] }>> => {
-  const live = Object.entries(nets).flatMap(([name, resource]) => (isNet(resource) && 'network' in resource ? [[name, (resource as unknown as Net).network.specs] as const] : []));
-  const fits = live.flatMap(([name, specs]) => {
-    const dict = 'nets' in found ? found.nets[name] : found.file;
-    return dict === undefined ? [] : [{ name, ...fit(specs, dict) }];
+  const live = Object.entries(nets).flatMap(([name, resource]) => (isNet(resource) && 'network' in resource ? [[name, (resource as unknown as Net).network] as const] : []));
+  const fits = live.flatMap(([name, network]) => {
+    const dict = 'nets' in found ? found.nets[name] : ownNames(network, found.file);
+    return dict === undefined ? [] : [{ name, ...fit(network.specs, dict) }];
   }).filter(({ taken }) => taken > 0);
   // One file is one net's: that which finds most of its own in it.
   const chosen = 'nets' in found ? fits : fits.toSorted((a, b) => b.taken - a.taken).slice(0, 1);

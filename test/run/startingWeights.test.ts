@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { constant } from '../../src/models/init.ts';
 import { type Net, type StateDict, makeNet } from '../../src/models/net.ts';
 import { buildNetwork } from '../../src/models/network.ts';
+import { smallAutoencoder, vae } from '../../src/models/vae.ts';
 import { seeded } from '../../src/random.ts';
 import { type FoundWeights, fitWeights } from '../../src/run/startingWeights.ts';
 import { free } from '../../src/streams/scoped.ts';
@@ -31,6 +32,14 @@ describe('fitWeights', () => {
     const { given, lines } = fit(live, { path: 'run', nets: { generator: { a: values([2]), b: values([4]), c: values([1]) }, critic: { a: values([2]) } } });
     expect(given).toEqual({ generator: { a: values([2]) }, critic: { a: values([2]) } });
     expect(lines).toEqual(['weights from run', '  generator: 1 of 2 parameters taken over, 1 begin afresh (b), 1 in the file are not used (c)', '  critic: 1 of 1 parameters taken over']);
+  });
+
+  it('knows an autoencoder by the names of latent diffusion', () => {
+    const network = vae({ model: smallAutoencoder({ base: 4, multipliers: [1], depth: 1, channels: 2, groups: 2, attention: false }) });
+    made = { vae: makeNet(network, { key: seeded(0) }) as unknown as Net };
+    const { given, lines } = fit(made, { path: 'sd.safetensors', file: { 'first_stage_model.encoder.down.0.block.0.conv1.weight': values([4, 4, 3, 3]), 'first_stage_model.encoder.conv_in.bias': values([4]), 'model.other': values([1]) } });
+    expect(Object.keys(given['vae'] ?? {}).sort()).toEqual(['encoder.conv_in.bias', 'encoder.down_blocks.0.resnets.0.conv1.weight']);
+    expect(lines[1]).toMatch(/^ {2}vae: 2 of \d+ parameters taken over, \d+ begin afresh/);
   });
 
   it('lets new input channels of a layer start at zero', () => {
