@@ -65,7 +65,7 @@ describe('a sample that is asked for', () => {
     const report = { line: (text: string) => { lines.push(text); }, bar: () => { steps++; }, end: () => {} };
     const code = runMethod(imagePipeline, argv(settings), { datasets: datasetsOnDisk, report, panel, script: 'image.ts' });
     const until = async (condition: () => boolean): Promise<void> => {
-      for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => { setTimeout(resolve, 10); });
+      for (let i = 0; i < 4000 && !condition(); i++) await new Promise((resolve) => { setTimeout(resolve, 10); });
       expect(condition(), lines.join('\n')).toBe(true);
     };
     return { panel, lines, code, until, steps: () => steps };
