@@ -95,9 +95,11 @@ const gaussian = fusion({
   },
 });
 
+const attended: Operations = ([q, k, v], { scale }) => tf.matMul(tf.softmax(tf.mul(tf.matMul(q as tf.Tensor, k as tf.Tensor, false, true), scale as number)), v as tf.Tensor);
+
 const attention = fusion({
   kernel: 'Attend', inputs: ['q', 'k', 'v'],
-  forward: ([q, k, v], { scale }) => tf.matMul(tf.softmax(tf.mul(tf.matMul(q as tf.Tensor, k as tf.Tensor, false, true), scale as number)), v as tf.Tensor),
+  forward: attended,
   backward: (dy, [q, k, v], { scale }) => {
     const shares = tf.softmax(tf.mul(tf.matMul(q as tf.Tensor, k as tf.Tensor, false, true), scale as number));
     const dShares = tf.matMul(dy, v as tf.Tensor, false, true);
@@ -160,7 +162,10 @@ export const silu = <T extends tf.Tensor>(x: T): T => swish([x]) as T;
 export const gelu = <T extends tf.Tensor>(x: T, { tanh = false }: { tanh?: boolean } = {}): T => gaussian([x], { tanh }) as T;
 
 /**
- * softmax(scale q k') v over [..., N, D], with k and v [..., M, D]; leading axes are the same in all three. The lazy executors never hold more than 64 MiB of scores for
- * it: they compute them for some queries at a time where there would be more, and again for the gradient.
+ * softmax(scale q k') v over [..., N, D], with k and v [..., M, D]. Where leading axes are the same in all three, the lazy executors compute no more than 64 MiB of
+ * scores at once (or those of 128 queries): for some queries at a time where there would be more, and again for the gradient.
  */
-export const attend = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, scale: number): tf.Tensor => attention([q, k, v], { scale });
+export const attend = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, scale: number): tf.Tensor => {
+  const alike = [k, v].every(({ shape }) => shape.length === q.shape.length && shape.slice(0, -2).every((size, axis) => size === q.shape[axis]));
+  return (alike ? attention : attended)([q, k, v], { scale });
+};

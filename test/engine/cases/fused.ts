@@ -13,5 +13,6 @@ export const fusions: readonly Case[] = [
     (x: T, weight: T, bias: T) => fused.groupNormalise(x, { groups, eps: 1e-2, weight, bias }), { step: 1e-2 })),
   smooth('layerNormalise', [float([2, 3, 4]), float([4]), float([4])], (x: T, weight: T, bias: T) => fused.layerNormalise(x, { eps: 1e-2, weight, bias }), { step: 1e-2 }),
   smooth('attend', [float([2, 3, 4]), float([2, 5, 4]), float([2, 5, 3])], (q: T, k: T, v: T) => fused.attend(q, k, v, 0.5)),
+  smooth('attend to the same keys in every image', [float([2, 3, 4]), float([1, 5, 4]), float([1, 5, 3])], (q: T, k: T, v: T) => fused.attend(q, k, v, 0.5)),
   smooth('attend with heads', [float([2, 2, 3, 2]), float([2, 2, 3, 2]), float([2, 2, 3, 2])], (q: T, k: T, v: T) => fused.attend(q, k, v, 0.7)),
 ];
