@@ -85,7 +85,9 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   report.line(`engine ${engine.name}, ${engine.device}`);
   const found = await unwrap(datasets.open(root));
   for (const text of datasets.describe(found)) report.line(text);
-  const sides = common(variants, 'methods', (config, method) => method.reconstructs?.(config) ?? 'pairs');
+  common(variants, 'methods', (config, method) => (method.reconstructs ? `methods that reconstruct ${method.reconstructs(config)}` : 'methods that translate pairs'));
+  const [{ method: { reconstructs }, config: theirs }] = variants as [Variant];
+  const sides = reconstructs?.(theirs) ?? 'pairs';
   const dataset = sides === 'pairs' ? found : reconstructionOf(found, sides);
   const skipped = skippedFiles(report);
   const heldOut = heldOutOf({ dataset, skippedFiles: skipped, strict: false }, { size });
