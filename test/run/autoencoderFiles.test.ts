@@ -78,7 +78,7 @@ describe('latent.autoencoder', () => {
     await rm(join(root, 'kl', 'config.json'));
     await expect(findAutoencoder(join(root, 'kl'))).rejects.toThrow('expected the config.json of an autoencoder in the folder but found none');
     await writeFile(join(root, 'kl', 'config.json'), '{"_class_name":"UNet2DModel"}');
-    await expect(filledIn(schema, config({ autoencoder: join(root, 'kl') }))).rejects.toThrow('expected the configuration of an autoencoder (AutoencoderKL, AutoencoderTiny, AutoencoderDC) but received "UNet2DModel"');
+    await expect(filledIn(schema, config({ autoencoder: join(root, 'kl') }))).rejects.toThrow('expected the configuration of an autoencoder (AutoencoderKL, AutoencoderTiny, AutoencoderDC, TAESD) but received "UNet2DModel"');
     await expect(filledIn(schema, config({ autoencoder: 'x', encoder: 'y' }))).rejects.toThrow('received both');
     await expect(filledIn(schema, config({ encoder: 'y' }))).rejects.toThrow('received only the encoder');
   });
