@@ -1,7 +1,7 @@
 /**
  * Whether a memory of past fakes steadies an adversarial decoder: the same pretrained student is trained on against a critic without a memory and with each kind, over
  * several seeds, and its distance from the images is followed.
- * Run: npm run bench -- replay [--seeds 4] [--steps 120] [--pretrain 300] [--size 32] [--gan 0.5] [--data fixtures/splats]
+ * Run: npm run bench -- replay [--seeds 4] [--first 0] [--steps 120] [--pretrain 300] [--size 32] [--gan 0.5] [--data fixtures/splats]
  * Prints, per kind, means and standard deviations over seeds: PSNR at the end, how far the decoder's mean squared error swings (the standard deviation of its logarithm to
  * base 10 in the second half), and its worst value over that of the pretrained student.
  */
@@ -36,7 +36,7 @@ const stabilityOf = (records: readonly LogRecord[], start: number): Readonly<{ p
 };
 
 export const main = async (options: readonly string[]): Promise<number> => {
-  const { values } = parseArgs({ args: [...options], options: { seeds: { type: 'string', default: '4' }, steps: { type: 'string', default: '120' }, pretrain: { type: 'string', default: '300' }, size: { type: 'string', default: '32' }, gan: { type: 'string', default: '0.5' }, data: { type: 'string', default: 'fixtures/splats' } } });
+  const { values } = parseArgs({ args: [...options], options: { seeds: { type: 'string', default: '4' }, first: { type: 'string', default: '0' }, steps: { type: 'string', default: '120' }, pretrain: { type: 'string', default: '300' }, size: { type: 'string', default: '32' }, gan: { type: 'string', default: '0.5' }, data: { type: 'string', default: 'fixtures/splats' } } });
   const folder = await mkdtemp(join(tmpdir(), 'millrace-replay-'));
   /** Trains one run; its log, one record a step. */
   const train = async (name: string, steps: string, seed: number, flags: readonly string[], settings: readonly string[]): Promise<LogRecord[]> => {
@@ -49,7 +49,7 @@ export const main = async (options: readonly string[]): Promise<number> => {
   };
   try {
     const found: Record<(typeof kinds)[number], ReturnType<typeof stabilityOf>[]> = { none: [], classic: [], seraena: [] };
-    for (let seed = 0; seed < Number(values.seeds); seed++) {
+    for (let seed = Number(values.first); seed < Number(values.first) + Number(values.seeds); seed++) {
       const records = await train(`pretrained${seed}`, values.pretrain, seed, [], ['recipe=mse', 'optim.lr=3e-3']);
       const last = records.slice(-20).map((record) => record['decoder.distance'] as number);
       const start = last.reduce((a, b) => a + b, 0) / last.length;
