@@ -5,7 +5,7 @@ import { latentPictures } from './latentPictures.ts';
 import type { Part, RunContext, Translate } from './method.ts';
 import { writeOrTell } from './observed.ts';
 import { renderStrip } from './strip.ts';
-import { type HeldOut, heldOutKey, stackImages, translateImages } from './validation.ts';
+import { type HeldOut, heldOutKey, stackImages, told, translateImages } from './validation.ts';
 
 /** Eight digits, so that files sort by step. */
 const stripName = (step: number): string => `step-${`${step}`.padStart(8, '0')}.png`;
@@ -29,7 +29,7 @@ export const sampleStrips = (run: Pick<RunContext, 'folder' | 'seed' | 'steps' |
   const size = [heldOut.height, heldOut.width] as const;
   const pairs = await Promise.all((await heldOut.pairs()).slice(0, count).map((load) => load()));
   if (pairs.length === 0) return undefined;
-  const outputs = await translateImages(translate, pairs.map(({ source }) => source), size, { keys: pairs.map((_, i) => heldOutKey(run.seed, i)), batch: pairs.length });
+  const outputs = await translateImages(translate, pairs.map(({ source }) => source), size, { keys: pairs.map((_, i) => heldOutKey(run.seed, i)), batch: pairs.length, ...told(pairs) });
   const firsts = latents ? await drawLatents(latents, pairs.map(({ target }) => target), size) : pairs.map(({ source }) => source);
   const rows = pairs.map(({ target }, i) => ({ source: firsts[i] as Float32Array, target, output: outputs[i] as Float32Array }));
   const strip = await renderStrip(rows, size, `step ${step + 1} of ${run.steps}, averaged weights`, latents && { first: 'latent' });

@@ -7,8 +7,12 @@ import type { Translate } from './method.ts';
 import type { Scores } from './observed.ts';
 import type { StepScores } from './sweep.ts';
 
-/** A decoded pair: float32, row-major [H, W, 3], in [-1, 1]. */
-export type DecodedPair = Readonly<{ id: string; source: Float32Array; target: Float32Array }>;
+/** A decoded pair: float32, row-major [H, W, 3], in [-1, 1]; and what is said about it. */
+export type DecodedPair = Readonly<{ id: string; prompt?: string | undefined; source: Float32Array; target: Float32Array }>;
+
+/** What `Translate` is told about images, where anything is said about one of them. */
+export const told = (pairs: readonly Pick<DecodedPair, 'prompt'>[]): Readonly<{ prompts?: readonly (string | undefined)[] }> =>
+  (pairs.some(({ prompt }) => prompt !== undefined) ? { prompts: pairs.map(({ prompt }) => prompt) } : {});
 
 /** Pairs that are not trained on, all of one size and without augmentation. */
 export type HeldOut = Readonly<{
@@ -51,13 +55,13 @@ export const stackImages = (images: readonly Float32Array[], [height, width]: re
 const padded = <T>(items: readonly T[], count: number): T[] => Array.from({ length: count }, (_, i) => items[Math.min(i, items.length - 1)] as T);
 
 /** What the model makes of each image, clamped to [-1, 1]: float32 [H, W, 3]. Always runs `batch` images, repeating the last one, so that one graph does for all. */
-export const translateImages = async (translate: Translate, images: readonly Float32Array[], size: readonly [number, number], { keys, batch, steps }: {
-  keys: readonly Key[]; batch: number; steps?: number;
+export const translateImages = async (translate: Translate, images: readonly Float32Array[], size: readonly [number, number], { keys, batch, steps, prompts }: {
+  keys: readonly Key[]; batch: number; steps?: number; prompts?: readonly (string | undefined)[];
 }): Promise<Float32Array[]> => {
   const outputs: Float32Array[] = [];
   for (let at = 0; at < images.length; at += batch) {
     const some = images.slice(at, at + batch);
-    const result = tf.tidy(() => tf.clipByValue(translate(stackImages(padded(some, batch), size), { keys: padded(keys.slice(at, at + batch), batch), ...(steps !== undefined && { steps }) }), -1, 1));
+    const result = tf.tidy(() => tf.clipByValue(translate(stackImages(padded(some, batch), size), { keys: padded(keys.slice(at, at + batch), batch), ...(steps !== undefined && { steps }), ...(prompts && { prompts: padded(prompts.slice(at, at + batch), batch) }) }), -1, 1));
     try {
       const values = await result.data() as Float32Array;
       const length = values.length / batch;
@@ -91,14 +95,14 @@ export const meanScores = (scores: readonly Scores[]): Scores => ({
 });
 
 /** Scores what `make` does to each held-out pair, in batches of `batch`, the last one filled up by repetition. The mean does not depend on `batch`. */
-const scoreAll = async (heldOut: HeldOut, batch: number, make: (sources: readonly Float32Array[], first: number) => tf.Tensor4D): Promise<Scores[]> => {
+const scoreAll = async (heldOut: HeldOut, batch: number, make: (sources: readonly Float32Array[], first: number, pairs: readonly DecodedPair[]) => tf.Tensor4D): Promise<Scores[]> => {
   const size = [heldOut.height, heldOut.width] as const;
   const pairs = await heldOut.pairs();
   const scores: Scores[] = [];
   for (let at = 0; at < pairs.length; at += batch) {
     const some = await Promise.all(pairs.slice(at, at + batch).map((load) => load()));
     const full = padded(some, batch);
-    scores.push(...await scoreBatch(size, () => make(full.map(({ source }) => source), at), full.map(({ target }) => target), some.length));
+    scores.push(...await scoreBatch(size, () => make(full.map(({ source }) => source), at, full), full.map(({ target }) => target), some.length));
   }
   return scores;
 };
@@ -111,8 +115,8 @@ export const scoreModel = async (heldOut: HeldOut, translate: Translate, { batch
   const count = (await heldOut.pairs()).length;
   if (count === 0) return undefined;
   const size = [heldOut.height, heldOut.width] as const;
-  const scores = await scoreAll(heldOut, batch, (sources, first) =>
-    translate(stackImages(sources, size), { keys: sources.map((_, i) => heldOutKey(seed, Math.min(first + i, count - 1))) }));
+  const scores = await scoreAll(heldOut, batch, (sources, first, pairs) =>
+    translate(stackImages(sources, size), { keys: sources.map((_, i) => heldOutKey(seed, Math.min(first + i, count - 1))), ...told(pairs) }));
   return { scores: meanScores(scores), images: count };
 };
 
