@@ -113,7 +113,7 @@ export const main = async (options: readonly string[]): Promise<void> => {
   const rows = [
     ['UNet', count(turbo, (name) => name.startsWith('unet.') && !trainsInTurbo(name))], ['autoencoder', count(turbo, (name) => name.startsWith('vae.') && !trainsInTurbo(name))],
     ['trained: adapters, skips, first convolution', trained], ['LPIPS on VGG16', count(perceptual)], ['CLIP ViT-B/32, image half', count(clip(), (name) => /^(vision_model|visual)/.test(name))],
-    ['text transformer, once at the start', count(clipText({ hidden_size: 1024, intermediate_size: 4096, num_hidden_layers: 23, num_attention_heads: 16, hidden_act: 'gelu' }))],
+    ['text transformer', count(clipText({ hidden_size: 1024, intermediate_size: 4096, num_hidden_layers: 23, num_attention_heads: 16, hidden_act: 'gelu' }))],
   ] as const;
   for (const [name, n] of rows) console.log(`${name.padEnd(46)} ${millions(n).padStart(9)}  ${gibibytes(4 * n).padStart(9)}`);
   console.log(`${'weights, held'.padEnd(46)} ${millions(whole).padStart(9)}  ${gibibytes(4 * whole).padStart(9)}`);

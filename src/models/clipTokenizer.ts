@@ -2,12 +2,11 @@
  * CLIP's tokenizer: byte pairs of lower-case text.
  * @source Sennrich et al. 2016, arXiv 1508.07909, algorithm 1; Radford et al. 2021, arXiv 2103.00020, sec. 2.4; files as transformers' `CLIPTokenizer` has them
  */
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as E from 'fp-ts/lib/Either.js';
-import * as TE from 'fp-ts/lib/TaskEither.js';
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
+import * as tf from '../tf.ts';
 
 /** A caption as ids: the start, its tokens, the end, and padding up to the length; a longer one is cut. */
 export type Tokenizer = Readonly<{ length: number; encode: (text: string) => Int32Array }>;
@@ -70,26 +69,30 @@ export const clipTokenizer = ({ vocab, merges, length = 77, pad = end }: { vocab
   return { length, encode };
 };
 
+/** Ids of several captions: int32 [B, length]. Call inside a tidy. */
+export const idsOf = ({ length, encode }: Tokenizer, captions: readonly string[]): tf.Tensor2D =>
+  tf.tensor2d(Int32Array.from(captions.flatMap((caption) => [...encode(caption)])), [captions.length, length], 'int32');
+
 const vocabSchema = z.record(z.string(), z.int().min(0));
 /** The padding is a bare name, or a record of it and how it is stripped. */
 const settingsSchema = z.object({ model_max_length: z.number().default(77), pad_token: z.union([z.string(), z.object({ content: z.string() })]).default(end) });
 
-const read = (path: string): TE.TaskEither<ConfigError, string> => TE.tryCatch(() => readFile(path, 'utf8'), (cause) =>
-  new ConfigError(path, `${path}: expected a file of CLIP's tokenizer but ${(cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'found nothing' : (cause as Error).message}`, cause));
+const read = <T>(path: string, parse: (text: string) => T): T => {
+  try {
+    return parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'found nothing' : cause instanceof z.ZodError ? cause.issues[0]?.message : (cause as Error).message;
+    throw new ConfigError(path, `${path}: expected a file of CLIP's tokenizer but ${why}`, cause);
+  }
+};
 
-const readAs = <S extends z.ZodType>(path: string, schema: S): TE.TaskEither<ConfigError, z.output<S>> => TE.chain((text: string) => TE.fromEither(E.tryCatch(
-  () => schema.parse(JSON.parse(text)), (cause) => new ConfigError(path, `${path}: expected a file of CLIP's tokenizer but ${cause instanceof z.ZodError ? cause.issues[0]?.message : (cause as Error).message}`, cause),
-)))(read(path));
-
-/** Reads a tokenizer folder: `vocab.json`, `merges.txt` and `tokenizer_config.json`. */
-export const openTokenizer = (folder: string): TE.TaskEither<ConfigError, Tokenizer> => async () => {
-  const vocab = await readAs(join(folder, 'vocab.json'), vocabSchema)();
-  if (E.isLeft(vocab)) return vocab;
-  const text = await read(join(folder, 'merges.txt'))();
-  if (E.isLeft(text)) return text;
-  const settings = await readAs(join(folder, 'tokenizer_config.json'), settingsSchema)();
-  if (E.isLeft(settings)) return settings;
-  const merges = text.right.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#version'));
-  const { model_max_length: length, pad_token: pad } = settings.right;
-  return E.tryCatch(() => clipTokenizer({ vocab: vocab.right, merges, length: Math.min(length, 77), pad: typeof pad === 'string' ? pad : pad.content }), (cause) => cause as ConfigError);
+/**
+ * Reads a tokenizer folder: `vocab.json`, `merges.txt` and `tokenizer_config.json`.
+ * @throws ConfigError naming the file
+ */
+export const readTokenizer = (folder: string): Tokenizer => {
+  const vocab = read(join(folder, 'vocab.json'), (text) => vocabSchema.parse(JSON.parse(text)));
+  const merges = read(join(folder, 'merges.txt'), (text) => text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#version')));
+  const { model_max_length: length, pad_token: pad } = read(join(folder, 'tokenizer_config.json'), (text) => settingsSchema.parse(JSON.parse(text)));
+  return clipTokenizer({ vocab, merges, length: Math.min(length, 77), pad: typeof pad === 'string' ? pad : pad.content });
 };

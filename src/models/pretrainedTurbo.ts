@@ -54,15 +54,16 @@ const skipWidths = (widths: readonly number[]): readonly Readonly<{ from: number
 
 const skipName = (i: number): string => `vae.decoder.skip_conv_${i + 1}.weight`;
 
-export type PretrainedTurbo = Network<[source: Image, r: tf.Tensor4D, noise: Image, eps?: Image], Image> & Readonly<{ vae: AutoencoderKl }>;
+export type PretrainedTurbo = Network<[source: Image, r: tf.Tensor4D, noise: Image, eps?: Image, text?: tf.Tensor3D], Image> & Readonly<{ vae: AutoencoderKl }>;
 
 /**
- * Builds the generator: `(source, r, noise, eps) -> output`.
+ * Builds the generator: `(source, r, noise, eps, text) -> output`.
  *   source  float32 [B, H, W, 3] in [-1, 1]
  *   r       float32 [B, 1, 1, 1] in [0, 1]: the share of the source. It mixes the latents, z' = r z + (1 - r) noise, and scales adapters (by its mean over the batch),
  *           skips and what training changed in the first convolution; at 0 the source is forgotten and the network is the released one
  *   noise   float32 [B, H / f, W / f, C], unit normal; without effect at r = 1
  *   eps     the same, samples the posterior; its mean is taken where it is left out
+ *   text    float32 [B, tokens, width], what the UNet is told of each image; its own tokens where it is left out
  *   output  float32 [B, H, W, 3], clamped to [-1, 1]
  * @throws ConfigError for a configuration that does not fit
  */
@@ -90,14 +91,14 @@ export const pretrainedTurbo = (config: PretrainedTurboConfig): PretrainedTurbo 
   /** The clean latent, from the UNet's prediction at `timestep`. */
   const cleaned = (z: Image, out: Image): Image => (prediction === 'epsilon' ? tf.div(tf.sub(z, tf.mul(out, deviation)), signal) : tf.sub(tf.mul(z, signal), tf.mul(out, deviation)));
 
-  const network = buildNetwork<[Image, tf.Tensor4D, Image, Image?], Image>('generator', config, () => (params, source, r, noise, eps) => {
+  const network = buildNetwork<[Image, tf.Tensor4D, Image, Image?, tf.Tensor3D?], Image>('generator', config, () => (params, source, r, noise, eps, text) => {
     const share = tf.mean(r) as tf.Scalar;
     const coder = scaleLora(paramsBelow(params, 'vae'), modules.vae, share);
     const { moments, features } = vae.momentsWithFeatures(coder, sourceRange === 'unit' ? tf.mul(tf.add(source, 1), 0.5) : source);
     const posterior = posteriorOf(moments);
     const z = scaleLatent(vae.latentScale, eps ? samplePosterior(posterior, eps) : posterior.mean);
     const mixed = tf.add<Image>(tf.mul(z, r), tf.mul(noise, tf.sub(1, r)));
-    const out = unet.apply(unetParams(params, share), mixed, tf.fill([source.shape[0]], timestep));
+    const out = unet.apply(unetParams(params, share), mixed, tf.fill([source.shape[0]], timestep), text && { encoderHiddenStates: text });
     const latent = unscaleLatent(vae.latentScale, cleaned(mixed, out));
     const added = features.toReversed().map((feature, i) => tf.mul<Image>(convolve(feature, param(params, skipName(i))), r));
     return tf.clipByValue(vae.decodeWithSkips(coder, latent, added), -1, 1);

@@ -4,20 +4,23 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { autoencoderKl } from '../models/autoencoderKl.ts';
 import { checkpointed } from '../models/checkpointing.ts';
-import { type StateDict, applyNet, withoutFrozen } from '../models/net.ts';
+import { idsOf } from '../models/clipTokenizer.ts';
+import { type StateDict, applyNet, givenNet, withoutFrozen } from '../models/net.ts';
 import type { ParamSpec } from '../models/network.ts';
 import { pretrainedTurbo, trainsInTurbo, turboStart } from '../models/pretrainedTurbo.ts';
 import { noiseFor } from '../models/translateBy.ts';
 import { unet2dCondition } from '../models/unet2dCondition.ts';
-import { openTurbo, readTurboModel, turboNoise } from '../models/weights/turboFolder.ts';
+import { openTurbo, readTurboModel, readTurboText, turboNoise } from '../models/weights/turboFolder.ts';
 import { constantWithWarmUp } from '../optim/learningRate.ts';
 import type { Drawn } from '../operators/drawNoise.ts';
-import type { Key } from '../random.ts';
-import type { Pair } from '../streams/frames.ts';
+import type { EmbedPrompts, Told } from '../operators/embedPrompts.ts';
+import type { Pair, Prompted } from '../streams/frames.ts';
+import type { Resource } from '../streams/scoped.ts';
 import * as tf from '../tf.ts';
 import { checksumOf, weightsIn } from './autoencoderFiles.ts';
 import { filledInBy } from './fillIn.ts';
 import type { GivenFiles } from './given.ts';
+import type { Translate } from './method.ts';
 import type { optimOptions } from './options.ts';
 import { unwrap } from './orThrow.ts';
 import { trainedNet } from './trained.ts';
@@ -47,8 +50,8 @@ export const sdTurboOptions = (given: { rankUnet: number; rankVae: number; times
   gamma: z.number().min(0).max(1).default(given.gamma).describe('smallest share of the source in the noise mix; 1 is deterministic'),
   sourceRange: z.enum(['unit', 'signed']).default(given.sourceRange).describe('how the autoencoder is shown sources: in [0, 1] or in [-1, 1]'),
   posterior: z.enum(['sample', 'mean']).default(given.posterior).describe('which of the latents that the autoencoder allows for is taken'),
-  text: z.enum(['caption', 'learned']).default('caption').describe('what the UNet attends to: the embedded caption, or tokens that are trained'),
-  caption: z.string().default('').describe('says what all targets are'),
+  text: z.enum(['prompts', 'caption', 'learned']).default('prompts').describe('what the UNet attends to: the prompt of each image, one caption for all (embedded once), or tokens that are trained'),
+  caption: z.string().default('').describe('says what all targets are; with prompts, of those without'),
   recompute: z.boolean().default(false).describe('keep less for the gradient and compute it again'),
 });
 
@@ -61,10 +64,17 @@ export type SdTurboConfig = Readonly<{
   seed: number;
 }>;
 
-/** Reads the folder; with a caption, its text transformer embeds it here. @throws ConfigError, WeightsError */
-export const sdTurboFiles = async ({ released: { folder }, generator: { text, caption } }: SdTurboConfig): Promise<GivenFiles> => {
-  const { unet, vae, caption: tokens } = await unwrap(openTurbo(folder, text === 'caption' ? caption : undefined));
-  return { unet: [unet], vae: [vae], caption: [tokens] };
+/** Reads the folder; one caption for all is embedded here. @throws ConfigError, WeightsError */
+export const sdTurboFiles = async ({ released: { folder }, generator }: SdTurboConfig): Promise<GivenFiles> => {
+  const { unet, vae, text, caption } = await unwrap(openTurbo(folder, generator));
+  return { unet: [unet], vae: [vae], caption: [caption], ...(generator.text === 'prompts' && { text: [text] }) };
+};
+
+/** The text transformer, live and frozen, for captions that differ from image to image. */
+export const sdTurboWords = ({ released: { folder, unet }, generator: { caption } }: SdTurboConfig, given: StateDict): Resource & Readonly<{ embed: EmbedPrompts }> => {
+  const { network, tokenizer } = readTurboText(folder, unet['cross_attention_dim']);
+  const { variables, constants, net } = givenNet(network, given);
+  return { variables, constants, embed: (prompts) => applyNet(net)(idsOf(tokenizer, prompts.map((prompt) => prompt ?? caption))).hidden };
 };
 
 /** Pixels that height and width are multiples of: the autoencoder's factor, times what the UNet halves. */
@@ -76,7 +86,8 @@ const origins = (folder: string, specs: ReadonlyMap<string, ParamSpec>, start: S
   const parts = ['unet', 'vae'].map((part) => {
     const own = [...specs.keys()].filter((name) => name.startsWith(`${part}.`));
     const taken = own.filter((name) => name in start);
-    const fresh = own.filter((name) => !(name in start));
+    // Tokens of its own that are neither given nor trained are never used: it is told others.
+    const fresh = own.filter((name) => !(name in start) && !specs.get(name)?.buffer);
     return `  ${part}: ${taken.length} parameters taken over, ${fresh.length} begin afresh (${fresh.filter((name) => name.includes('.lora_')).length} of adapters${fresh.filter((name) => !name.includes('.lora_')).map((name) => `, ${name}`).join('')})`;
   });
   return [`weights from ${folder}`, ...parts];
@@ -97,12 +108,13 @@ export type SdTurboGenerator = ReturnType<typeof sdTurboGenerator>;
 
 
 /** What `backward` is told to run: the generator on a frame that `drawNoise` has seen. */
-export const generate = (net: (...inputs: [source: tf.Tensor4D, r: tf.Tensor4D, noise: tf.Tensor4D, eps?: tf.Tensor4D]) => tf.Tensor4D, { source, r, noise, eps }: Pair & Drawn) => ({ fake: net(source, r, noise, eps) });
+export const generate = (net: (...inputs: [source: tf.Tensor4D, r: tf.Tensor4D, noise: tf.Tensor4D, eps?: tf.Tensor4D, text?: tf.Tensor3D]) => tf.Tensor4D, { source, r, noise, eps, text }: Pair & Prompted & Drawn & Told) =>
+  ({ fake: net(source, r, noise, eps, text) });
 
-/** The trained generator on images: one call, all of it the source's. */
-export const translateSdTurbo = (net: SdTurboGenerator, { generator: { posterior } }: Pick<SdTurboConfig, 'generator'>) => (source: tf.Tensor4D, { keys }: Readonly<{ keys: readonly Key[] }>): tf.Tensor4D => {
+/** The trained generator on images: one call, all of it the source's. @param embed for captions that differ */
+export const translateSdTurbo = (net: SdTurboGenerator, { generator: { posterior } }: Pick<SdTurboConfig, 'generator'>, embed: EmbedPrompts | undefined): Translate => (source, { keys, prompts = keys.map(() => undefined) }) => {
   const [batch, height, width] = source.shape;
   const shape: [number, number, number, number] = [batch, height / net.space.factor, width / net.space.factor, net.space.channels];
   const eps = posterior === 'sample' ? noiseFor(keys, 'posterior', 0, shape) : undefined;
-  return applyNet(net, 'shadow')(source, tf.ones([batch, 1, 1, 1]), tf.zeros(shape), eps);
+  return applyNet(net, 'shadow')(source, tf.ones([batch, 1, 1, 1]), tf.zeros(shape), eps, embed?.(prompts));
 };

@@ -1,8 +1,10 @@
 /** What judges and guides pix2pix-turbo beside the pairs: a frozen CLIP, and the critic that looks through it. */
+import { smoothed } from '../losses/adversarial.ts';
 import { type ClipImage, clipLogits, clipPixels } from '../models/clip.ts';
+import { idsOf, readTokenizer } from '../models/clipTokenizer.ts';
 import { diffAugment, parseDiffAugment } from '../models/diffAugment.ts';
 import { resizeBilinear } from '../models/blocks/upsample.ts';
-import { type Net, type StateDict, applyNet, givenNet, paramsOf } from '../models/net.ts';
+import { type Net, type StateDict, givenNet, paramsOf } from '../models/net.ts';
 import { type Network, param, running } from '../models/network.ts';
 import { patchCritic } from '../models/patchCritic.ts';
 import { type HeadLogits, type Sight, sightOf, visionHeads, visionOf } from '../models/visionCritic.ts';
@@ -20,30 +22,34 @@ type Given = Readonly<Record<string, StateDict>>;
 export type CriticConfig = SdTurboConfig & Readonly<{ clip: Readonly<{ folder: string }>; critic: Readonly<{ base: number; layers: number; augment: string }> }>;
 
 /** Reads CLIP where a folder is named. @throws ConfigError, WeightsError */
-export const clipFiles = async ({ clip: { folder }, generator: { caption } }: CriticConfig): Promise<GivenFiles> => (folder === '' ? {} : { clip: [await unwrap(openClip(folder, caption))] });
+export const clipFiles = async ({ clip: { folder }, generator: { text, caption } }: CriticConfig): Promise<GivenFiles> =>
+  (folder === '' ? {} : { clip: [await unwrap(openClip(folder, text === 'prompts' ? undefined : caption))] });
 
-/** A frozen CLIP that knows one caption. */
+/** A frozen CLIP, and what it knows of captions. */
 export type Eyes = Resource & Readonly<{
   /** What a critic judges pictures by. */
   sight: (image: tf.Tensor4D) => Sight;
   heads: Network<[sight: Sight], HeadLogits>;
-  /** How well pictures fit the caption, about -100..100: float32 [B, 1]. */
-  fit: (image: tf.Tensor4D) => tf.Tensor2D;
+  /** How well pictures fit captions, about -100..100: float32 [B, B], every picture with every caption as published; [B, 1] where there is one caption for all. */
+  fit: (image: tf.Tensor4D, prompts: readonly (string | undefined)[]) => tf.Tensor2D;
 }>;
 
 const constantOf = ({ shape, data }: StateDict[string]): tf.Variable => tf.tidy(() => tf.variable(tf.tensor(data, [...shape]), false));
 
-/** CLIP's image half, live and frozen; the text half has said what it has to say. */
-export const clipEyes = ({ clip: { folder } }: CriticConfig, given: StateDict): Eyes => {
+/** CLIP, live and frozen; where one caption was embedded before, only its image half. */
+export const clipEyes = ({ clip: { folder }, generator: { caption } }: CriticConfig, given: StateDict): Eyes => {
   const model = readClip(folder);
-  const { variables, constants, net } = givenNet(visionOf(model), given);
-  const [scale, caption] = ['logit_scale', 'caption'].map((name) => constantOf(given[name] as StateDict[string])) as [tf.Variable, tf.Variable<tf.Rank.R2>];
+  const { caption: embedded, logit_scale: gain } = given;
+  const { variables, constants, net } = givenNet(embedded ? visionOf(model) : model as Network<never, unknown>, given);
+  const [scale, fixed] = [constantOf(gain as StateDict[string]), embedded && constantOf(embedded) as tf.Variable<tf.Rank.R2>];
+  const tokenizer = readTokenizer(folder);
   const size = model.config.vision_config.image_size;
-  const look = (pixels: tf.Tensor4D): ClipImage => applyNet(net)(pixels);
+  const look = (pixels: tf.Tensor4D): ClipImage => model.image(paramsOf(net), pixels);
+  const said = (prompts: readonly (string | undefined)[]): tf.Tensor2D => fixed ?? model.text(paramsOf(net), idsOf(tokenizer, prompts.map((prompt) => prompt ?? caption)));
   return {
-    variables, constants: { ...constants, scale, caption }, heads: visionHeads(model),
+    variables, constants: { ...constants, scale, ...(fixed && { fixed }) }, heads: visionHeads(model),
     sight: (image) => sightOf(model, look, image),
-    fit: (image) => clipLogits(scale, look(resizeBilinear(clipPixels(image), size, size)).embedding, caption),
+    fit: (image, prompts) => clipLogits(scale, look(resizeBilinear(clipPixels(image), size, size)).embedding, said(prompts)),
   };
 };
 
@@ -69,5 +75,9 @@ export const judgeOf = (critic: SightCritic): ((sight: Sight) => HeadLogits) => 
   return (sight) => critic.network.apply({ ...params, [running]: { read: (name) => param(params, name), write: () => {} } }, sight);
 };
 
-/** The sum of a term over heads. */
-export const overHeads = (term: (logits: tf.Tensor) => tf.Scalar) => (logits: HeadLogits): tf.Scalar => logits.map(term).reduce((a, b) => tf.add(a, b));
+/** Cross-entropy with softened labels, summed over heads: of a critic that is to be fooled, and of the critic on real and on generated images. @param options as of `smoothed` */
+export const smoothedOverHeads = (options: { real?: number; fake?: number }): Readonly<Record<'fooled' | 'real' | 'fake', (logits: HeadLogits) => tf.Scalar>> => {
+  const game = smoothed(options);
+  const sum = (term: (logits: tf.Tensor) => tf.Scalar) => (logits: HeadLogits): tf.Scalar => logits.map(term).reduce((a, b) => tf.add(a, b));
+  return { fooled: sum((fakeLogits) => game.generator({ fakeLogits })), real: sum((realLogits) => game.criticReal({ realLogits })), fake: sum((fakeLogits) => game.criticFake({ fakeLogits })) };
+};

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { concatMap } from 'rxjs';
@@ -39,13 +39,19 @@ beforeAll(async () => {
   await writeSdTurbo(join(home, 'sd'), { shards: true });
   await writeClip(join(home, 'clip'));
   await writeLpips(join(home, 'lpips.safetensors'));
+  await cp(fixtures.tiny.root, join(home, 'pairs'), { recursive: true });
+  for (const split of ['train', 'test']) {
+    const names = await readdir(join(home, 'pairs', `${split}_A`));
+    // One image has none: the caption stands in for it.
+    await writeFile(join(home, 'pairs', `${split}_prompts.json`), JSON.stringify(Object.fromEntries(names.slice(1).map((name, i) => [name, `scene number ${i}`]))));
+  }
 });
 afterAll(() => rm(home, { recursive: true }));
 
 const set = (...settings: readonly string[]): string[] => settings.flatMap((setting) => ['--set', setting]);
-const small = (): string[] => ['--init', join(home, 'sd'), ...set('generator.caption=a cat', 'critic.base=8', 'critic.layers=1')];
-/** Every part that the published settings have. */
-const whole = (): string[] => [...small(), ...set(`clip.folder=${join(home, 'clip')}`, `lpips.weights=["${join(home, 'lpips.safetensors')}"]`, 'lpips.backbone=squeeze')];
+const small = (): string[] => ['--init', join(home, 'sd'), ...set('generator.text=caption', 'generator.caption=a cat', 'critic.base=8', 'critic.layers=1')];
+/** Every part that the published settings have, with a prompt for each image. */
+const whole = (): string[] => [...small(), '--data', join(home, 'pairs'), ...set('generator.text=prompts', `clip.folder=${join(home, 'clip')}`, `lpips.weights=["${join(home, 'lpips.safetensors')}"]`, 'lpips.backbone=squeeze')];
 
 type Method = typeof sdTurbo;
 const run = async (out: string, flags: readonly string[], method: Method = sdTurbo, bar: () => void = () => {}): Promise<string> => {
@@ -63,10 +69,10 @@ const files = async (out: string): Promise<Record<string, string>> => {
 const tensors = (state: StateDict): Params => Object.fromEntries(Object.entries(state).map(([name, { shape, data }]) => [name, tf.tensor(data, [...shape])]));
 const furthest = (a: Float32Array, b: Float32Array): number => a.reduce((most, x, i) => Math.max(most, Math.abs(x - (b[i] as number))), 0);
 
-describe('sdTurbo', { timeout: 300_000 }, () => {
+describe('sdTurbo', { timeout: 900_000 }, () => {
   it('has the published settings by default', () => {
     const { generator, loss, optim, data, steps, track, lpips } = orThrow(parseConfig(sdTurbo.schema, []));
-    expect(generator).toMatchObject({ rankUnet: 8, rankVae: 4, timestep: 999, gamma: 1, posterior: 'sample', sourceRange: 'unit' });
+    expect(generator).toMatchObject({ rankUnet: 8, rankVae: 4, timestep: 999, gamma: 1, posterior: 'sample', sourceRange: 'unit', text: 'prompts' });
     expect(loss).toEqual({ l2: 1, lpips: 5, clip: 5, gan: 0.5 });
     expect(optim).toMatchObject({ lr: 5e-6, beta1: 0.9, beta2: 0.999, weightDecay: 0.01, clip: 1, warmUp: 0 });
     expect([data.size, data.batch, steps, track.validateEvery, track.saveEvery, lpips.backbone]).toEqual([512, 4, 10_000, 100, 500, 'vgg']);
@@ -78,7 +84,7 @@ describe('sdTurbo', { timeout: 300_000 }, () => {
     const keys = [seeded(5)];
     const source = tf.tensor4d(normal(seeded(2), 16 * 16 * 3).map((x) => Math.max(-1, Math.min(1, x / 3))), [1, 16, 16, 3]);
     const ours = tf.tidy(() => sdTurbo.translate(nets, config)(source, { keys }));
-    const { unet, vae, caption } = await unwrap(openTurbo(join(home, 'sd'), 'a cat'));
+    const { unet, vae, caption } = await unwrap(openTurbo(join(home, 'sd'), { text: 'caption', caption: 'a cat' }));
     const shapes = readTurboModel(join(home, 'sd'));
     const coder: AutoencoderKl = autoencoderKl(shapes.vae);
     const released = tf.tidy(() => {
@@ -127,6 +133,28 @@ describe('sdTurbo', { timeout: 300_000 }, () => {
     const moved = fresh.generator.layout.filter(({ name, offset, shape }) => (saved[name]?.data as Float32Array).some((x, i) => x !== start[offset + i] && i < sizeOf(shape)));
     expect(moved.map(({ name }) => name)).toEqual(fresh.generator.layout.map(({ name }) => name));
     free(fresh);
+  }));
+
+  it('tells the UNet each image\'s own prompt, or the caption', leakFree(async () => {
+    const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, whole())));
+    const nets = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
+    const translate = sdTurbo.translate(nets, config);
+    const image = tf.tensor4d(normal(seeded(2), 2 * 768).map((x) => Math.max(-1, Math.min(1, x / 3))), [2, 16, 16, 3]);
+    const values = async (prompts?: readonly (string | undefined)[]): Promise<Float32Array> => {
+      const out = tf.tidy(() => translate(image, { keys: [seeded(5), seeded(5)], ...(prompts && { prompts }) }));
+      const data = await out.data() as Float32Array;
+      out.dispose();
+      return data;
+    };
+    const [silent, captions, mixed] = [await values(), await values(['a cat', 'a cat']), await values([undefined, 'something else'])];
+    expect(captions).toEqual(silent);
+    expect(mixed.subarray(0, 768)).toEqual(silent.subarray(0, 768));
+    expect(furthest(mixed.subarray(768), silent.subarray(768))).toBeGreaterThan(1e-4);
+    const embedded = (await unwrap(openTurbo(join(home, 'sd'), { text: 'caption', caption: 'a cat' }))).caption['conditioning.encoder_hidden_states']?.data as Float32Array;
+    const live = tf.tidy(() => nets.words?.embed([undefined]) as tf.Tensor);
+    expect(furthest(await live.data() as Float32Array, embedded)).toBeLessThan(1e-6);
+    tf.dispose([image, live]);
+    free(nets);
   }));
 
   it('goes on where it was broken off, to the same bytes, and draws from the weights themselves', async () => {

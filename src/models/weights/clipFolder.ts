@@ -6,7 +6,7 @@ import * as TE from 'fp-ts/lib/TaskEither.js';
 import * as tf from '../../tf.ts';
 import { ConfigError, type MillraceError } from '../../errors.ts';
 import { type Clip, clip } from '../clip.ts';
-import { type Tokenizer, openTokenizer } from '../clipTokenizer.ts';
+import { readTokenizer } from '../clipTokenizer.ts';
 import { type StateDict, makeNet, paramsOf } from '../net.ts';
 import type { Network } from '../network.ts';
 import { openStateDict } from './openWeights.ts';
@@ -37,11 +37,10 @@ export const withoutPositions = (state: StateDict): StateDict => Object.fromEntr
 export const openFitted = <I extends readonly unknown[], O>(network: Network<I, O>, folder: string): TE.TaskEither<MillraceError, StateDict> =>
   TE.chain((state: StateDict) => TE.fromEither(fitted(network as unknown as Network<never, unknown>, withoutPositions(state), folder)))(openStateDict(folder));
 
-/** Runs a text network once on one caption and frees it: values and shape of what it says. The engine has started. */
-export const encodeOnce = async (network: Network<never, unknown>, state: StateDict, tokenizer: Tokenizer, caption: string, run: (params: ReturnType<typeof paramsOf>, ids: tf.Tensor2D) => tf.Tensor): Promise<StateDict[string]> => {
+/** Runs a text network once on the ids of one caption and frees it: values and shape of what it says. The engine has started. */
+export const encodeOnce = async (network: Network<never, unknown>, state: StateDict, ids: Int32Array, run: (params: ReturnType<typeof paramsOf>, ids: tf.Tensor2D) => tf.Tensor): Promise<StateDict[string]> => {
   const net = makeNet(network, { key: [0, 0], given: state });
   try {
-    const ids = tokenizer.encode(caption);
     const out = tf.tidy(() => run(paramsOf(net), tf.tensor2d(ids, [1, ids.length], 'int32')));
     const [{ shape }, data] = [out, Float32Array.from(await out.data())];
     out.dispose();
@@ -52,17 +51,17 @@ export const encodeOnce = async (network: Network<never, unknown>, state: StateD
 };
 
 /**
- * Opens a folder of CLIP and embeds a caption with it.
- * @returns all weights by name, and under `caption` its embedding, float32 [1, projection]
+ * Opens a folder of CLIP.
+ * @param caption where there is one for all, its embedding is worked out here, where the engine has started
+ * @returns all weights by name, and for the caption `caption`, float32 [1, projection]
  */
-export const openClip = (folder: string, caption: string): TE.TaskEither<MillraceError, StateDict> => async () => {
-  const network = E.tryCatch(() => readClip(folder), (cause) => cause as MillraceError);
-  if (E.isLeft(network)) return network;
-  const tokenizer = await openTokenizer(folder)();
-  if (E.isLeft(tokenizer)) return tokenizer;
-  const state = await openFitted(network.right, folder)();
-  if (E.isLeft(state)) return state;
-  const { specs, text } = network.right;
+export const openClip = (folder: string, caption?: string): TE.TaskEither<MillraceError, StateDict> => async () => {
+  const read = E.tryCatch(() => ({ network: readClip(folder), tokenizer: readTokenizer(folder) }), (cause) => cause as MillraceError);
+  if (E.isLeft(read)) return read;
+  const { network, tokenizer } = read.right;
+  const state = await openFitted(network, folder)();
+  if (E.isLeft(state) || caption === undefined) return state;
+  const { specs, text } = network;
   const texts = { name: 'clip text', config: {}, specs: new Map([...specs].filter(([name]) => name.startsWith('text_'))), apply: text } as unknown as Network<never, unknown>;
-  return E.right({ ...state.right, caption: await encodeOnce(texts, state.right, tokenizer.right, caption, text) });
+  return E.right({ ...state.right, caption: await encodeOnce(texts, state.right, tokenizer.encode(caption), text) });
 };

@@ -5,10 +5,11 @@
 import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
-import { ConfigError, type MillraceError, WeightsError } from '../../errors.ts';
+import type * as tf from '../../tf.ts';
+import { ConfigError, type MillraceError } from '../../errors.ts';
 import { scheduleFrom, schedulerConfig } from '../../schedules/diffusers/config.ts';
-import { clipText } from '../clip.ts';
-import { openTokenizer } from '../clipTokenizer.ts';
+import { type ClipText, type ClipTextConfig, clipText } from '../clip.ts';
+import { type Tokenizer, readTokenizer } from '../clipTokenizer.ts';
 import type { StateDict } from '../net.ts';
 import type { Network } from '../network.ts';
 import { encodeOnce, openFitted, readModelJson } from './clipFolder.ts';
@@ -47,39 +48,44 @@ export const turboNoise = ({ scheduler }: Pick<TurboModel, 'scheduler'>): Readon
 /** The weights of a part, checked against the network that its configuration describes; values are read when they are asked for. */
 const openPart = (folder: string, part: string): TE.TaskEither<MillraceError, StateDict> => TE.map(({ state }: { state: StateDict }) => state)(loadModel(folder, { part }));
 
+/** What makes tokens of captions: float32 [B, 77, width]. */
+export type TurboText = Readonly<{ network: Network<[ids: tf.Tensor2D], ClipText>; tokenizer: Tokenizer }>;
+
 /**
- * What the UNet is told of a caption: the text transformer's tokens, float32 [1, 77, width]. The engine has started; the transformer is freed before this ends.
+ * Reads what a folder says of its text transformer, and its tokenizer; small files, at once.
  * @param width of the tokens that the UNet attends to
+ * @throws ConfigError
  */
-const embedCaption = (folder: string, caption: string, width: unknown): TE.TaskEither<MillraceError, StateDict[string]> => async () => {
-  const place = join(folder, 'text_encoder');
-  const network = E.tryCatch(() => clipText(readJson(folder, 'text_encoder', 'config.json')), (cause) => cause as ConfigError);
-  if (E.isLeft(network)) return network;
-  const tokenizer = await openTokenizer(join(folder, 'tokenizer'))();
-  if (E.isLeft(tokenizer)) return tokenizer;
-  const state = await openFitted(network.right, place)();
-  if (E.isLeft(state)) return state;
-  const tokens = await encodeOnce(network.right as unknown as Network<never, unknown>, state.right, tokenizer.right, caption, (params, ids) => network.right.apply(params, ids).hidden);
-  return tokens.shape[2] === width ? E.right(tokens)
-    : E.left(new WeightsError(place, `${place}: expected tokens of width ${JSON.stringify(width)}, which the UNet attends to, but it makes them of ${tokens.shape[2]}`));
+export const readTurboText = (folder: string, width: unknown): TurboText => {
+  const network = clipText(readJson(folder, 'text_encoder', 'config.json'));
+  const { hidden_size: own } = network.config as ClipTextConfig;
+  if (own !== width) throw new ConfigError(join(folder, 'text_encoder'), `${join(folder, 'text_encoder')}: expected tokens of width ${JSON.stringify(width)}, which the UNet attends to, but it makes them of ${own}`);
+  return { network, tokenizer: readTokenizer(join(folder, 'tokenizer')) };
 };
 
-/** Weights of a folder by part: of the UNet, of the autoencoder, and the embedded caption as `textFree` names it, without a caption none. */
-export type TurboWeights = Readonly<{ unet: StateDict; vae: StateDict; caption: StateDict }>;
+/** Weights of a folder by part; `text` for captions that differ, `caption` for one, embedded and named as `textFree` has it. */
+export type TurboWeights = Readonly<{ unet: StateDict; vae: StateDict; text: StateDict; caption: StateDict }>;
 
 /**
- * Opens a folder: checks that everything is there and fits, and embeds the caption.
- * @param caption undefined leaves the text out
+ * Opens a folder: checks that everything is there and fits. One caption is embedded here, where the engine has started, and the transformer freed.
+ * @param options.text where what the UNet attends to comes from; with `learned`, neither tokenizer nor text transformer is asked for
  * @returns Left with what is missing, unexpected or of another shape, and where
  */
-export const openTurbo = (folder: string, caption: string | undefined): TE.TaskEither<MillraceError, TurboWeights> => async () => {
+export const openTurbo = (folder: string, { text, caption }: Readonly<{ text: 'prompts' | 'caption' | 'learned'; caption: string }>): TE.TaskEither<MillraceError, TurboWeights> => async () => {
   const model = E.tryCatch(() => readTurboModel(folder), (cause) => cause as MillraceError);
   if (E.isLeft(model)) return model;
   const unet = await openPart(folder, 'unet')();
   if (E.isLeft(unet)) return unet;
   const vae = await openPart(folder, 'vae')();
   if (E.isLeft(vae)) return vae;
-  if (caption === undefined) return E.right({ unet: unet.right, vae: vae.right, caption: {} });
-  const tokens = await embedCaption(folder, caption, model.right.unet['cross_attention_dim'])();
-  return E.map((entry: StateDict[string]) => ({ unet: unet.right, vae: vae.right, caption: { 'conditioning.encoder_hidden_states': entry } }))(tokens);
+  const parts = { unet: unet.right, vae: vae.right, text: {}, caption: {} };
+  if (text === 'learned') return E.right(parts);
+  const read = E.tryCatch(() => readTurboText(folder, model.right.unet['cross_attention_dim']), (cause) => cause as MillraceError);
+  if (E.isLeft(read)) return read;
+  const { network, tokenizer } = read.right;
+  const state = await openFitted(network, join(folder, 'text_encoder'))();
+  if (E.isLeft(state)) return state;
+  if (text === 'prompts') return E.right({ ...parts, text: state.right });
+  const entry = await encodeOnce(network as unknown as Network<never, unknown>, state.right, tokenizer.encode(caption), (params, ids) => network.apply(params, ids).hidden);
+  return E.right({ ...parts, caption: { 'conditioning.encoder_hidden_states': entry } });
 };

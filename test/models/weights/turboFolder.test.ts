@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeClip, writeSdTurbo } from '../../../fixtures/sdTurbo/generate.ts';
 import { clipText } from '../../../src/models/clip.ts';
-import { openTokenizer } from '../../../src/models/clipTokenizer.ts';
+import { readTokenizer } from '../../../src/models/clipTokenizer.ts';
 import { openClip, readClip } from '../../../src/models/weights/clipFolder.ts';
 import { openStateDict } from '../../../src/models/weights/openWeights.ts';
 import { saveSafetensors } from '../../../src/models/weights/saveSafetensors.ts';
@@ -27,12 +27,12 @@ const at = (...names: readonly string[]): string => join(folder, 'sd', ...names)
 
 describe('openTurbo', () => {
   it('opens sharded weights by part, and embeds the caption as the text transformer does', leakFree(async () => {
-    const { unet, vae, caption } = await right(openTurbo(at(), 'a cat on the mat'));
+    const { unet, vae, caption } = await right(openTurbo(at(), { text: 'caption', caption: 'a cat on the mat' }));
     expect(Object.keys(unet)).toContain('conv_in.weight');
     expect(Object.keys(vae)).toContain('decoder.conv_out.bias');
     const config = JSON.parse(await readFile(at('text_encoder', 'config.json'), 'utf8')) as Record<string, unknown>;
     const state = await right(openStateDict(at('text_encoder')));
-    const ids = (await right(openTokenizer(at('tokenizer')))).encode('a cat on the mat');
+    const ids = readTokenizer(at('tokenizer')).encode('a cat on the mat');
     const wanted = tf.tidy(() => clipText(config).apply(Object.fromEntries(Object.entries(state).map(([name, { shape, data }]) => [name, tf.tensor(data, [...shape])])), tf.tensor2d(ids, [1, 77], 'int32')).hidden);
     expect(caption['conditioning.encoder_hidden_states']?.shape).toEqual([1, 77, 8]);
     expect(caption['conditioning.encoder_hidden_states']?.data).toEqual(await wanted.data());
@@ -40,17 +40,17 @@ describe('openTurbo', () => {
   }));
 
   it('needs no text where there is no caption, and tells captions apart', async () => {
-    const values = async (caption: string): Promise<Float32Array | undefined> => (await right(openTurbo(at(), caption))).caption['conditioning.encoder_hidden_states']?.data;
+    const values = async (caption: string): Promise<Float32Array | undefined> => (await right(openTurbo(at(), { text: 'caption', caption }))).caption['conditioning.encoder_hidden_states']?.data;
     expect(await values('a cat')).not.toEqual(await values('a mat'));
     await rm(at('text_encoder'), { recursive: true });
     await rm(at('tokenizer'), { recursive: true });
-    expect((await right(openTurbo(at(), undefined))).caption).toEqual({});
+    expect((await right(openTurbo(at(), { text: 'learned', caption: '' }))).caption).toEqual({});
   });
 
   it('passes over the table of positions that old files hold', async () => {
     const state = await right(openStateDict(at('text_encoder')));
     await right(saveSafetensors(at('text_encoder', 'model.safetensors'), { ...state, 'text_model.embeddings.position_ids': { shape: [1, 2], data: Float32Array.of(0, 1) } }));
-    expect((await right(openTurbo(at(), 'a'))).caption).toHaveProperty(['conditioning.encoder_hidden_states']);
+    expect((await right(openTurbo(at(), { text: 'caption', caption: 'a' }))).caption).toHaveProperty(['conditioning.encoder_hidden_states']);
   });
 
   it('knows the noise the UNet was trained with', () => {
@@ -72,7 +72,7 @@ describe('openTurbo', () => {
     ['unet/diffusion_pytorch_model-00002-of-00005.safetensors', 'diffusion_pytorch_model-00002-of-00005.safetensors: '],
   ])('names the folder and what is missing: %s', async (path, message) => {
     await unlink(at(path));
-    const error = await left(openTurbo(at(), 'a cat'));
+    const error = await left(openTurbo(at(), { text: 'prompts', caption: '' }));
     expect(error.message).toContain(message);
     expect(error.message).toContain(at());
   });
@@ -82,7 +82,7 @@ describe('openTurbo', () => {
     const edit = async (path: string, change: object): Promise<string> => {
       const kept = await readFile(at(path), 'utf8');
       await writeFile(at(path), JSON.stringify({ ...JSON.parse(kept) as object, ...change }));
-      const { message } = await left(openTurbo(at(), 'a cat'));
+      const { message } = await left(openTurbo(at(), { text: 'prompts', caption: '' }));
       await writeFile(at(path), kept);
       return message;
     };
@@ -90,7 +90,8 @@ describe('openTurbo', () => {
     expect(() => turboNoise({ scheduler: { prediction_type: 'sample' } })).toThrow('scheduler: expected prediction_type epsilon or v_prediction but received sample');
     expect(() => turboNoise({ scheduler: { beta_schedule: 'crooked' } })).toThrow('beta_schedule: expected linear, scaled_linear or squaredcos_cap_v2 but received crooked');
     expect(await edit('unet/config.json', { block_out_channels: [8, 24] })).toMatch(/the weights do not fit UNet2DConditionModel .*of another shape/s);
-    expect(await edit('text_encoder/config.json', { hidden_size: 16 })).toMatch(/the weights do not fit CLIPTextModel/);
+    expect(await edit('text_encoder/config.json', { hidden_size: 16 })).toBe(`${at('text_encoder')}: expected tokens of width 8, which the UNet attends to, but it makes them of 16`);
+    expect(await edit('text_encoder/config.json', { intermediate_size: 8 })).toMatch(/the weights do not fit CLIPTextModel/);
   });
 });
 
