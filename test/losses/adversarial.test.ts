@@ -59,6 +59,14 @@ describe('adversarial losses', () => {
     expect(() => smoothed({ real: 1.2 })).toThrow('smoothed: expected real to be a probability but received 1.2');
   });
 
+  it('has the critic\'s term in halves, for an update each', async () => {
+    const { critic, criticReal, criticFake } = smoothed();
+    // ln(1 + e^2) - 0.8 * 2 and ln(1 + e^-1).
+    expect(await scalar(() => criticReal({ realLogits: tf.scalar(2) }))).toBeCloseTo(0.526928, 5);
+    expect(await scalar(() => criticFake({ fakeLogits: tf.scalar(-1) }))).toBeCloseTo(0.313262, 5);
+    expect(await scalar(() => critic({ realLogits: tf.scalar(2), fakeLogits: tf.scalar(-1) }))).toBeCloseTo(0.526928 + 0.313262, 5);
+  });
+
   it('squares the distance of means when told to, and plays against any critic', async () => {
     const loss = meanDistance({ critic: hinge.critic, distance: 'squared' });
     expect(await scalar(() => loss.generator(given()))).toBeCloseTo(0.0625, 6);
