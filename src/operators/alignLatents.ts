@@ -42,15 +42,17 @@ export function alignLatents<F extends Clean>({ net, autoencoder: { encode, deco
     const times = tf.tensor1d(uniform(fold(key, 'line time', frame.step), source.shape[0]));
     const between = (a: Image, b: Image): Image => tf.add(tf.mul(b, tf.sub(1, broadcast(times))), tf.mul(a, broadcast(times)));
     const { a, b, metrics } = trainStep(net, frame as F & Partial<Measured>, (_apply, _frame, params) => {
-      const [a, b] = [encode(params, source), encode(params, target)];
+      // Both images, and all latents, go through the autoencoder as one batch: a third of the graph.
+      const [a, b] = tf.split(encode(params, tf.concat([source, target], 0)), 2, 0) as [Image, Image];
       follow(params, a, b);
       const spread = constantOf(() => tf.mul(tf.tensor4d(normal(fold(key, 'line', frame.step), a.size), a.shape), tf.mul(noise, tf.sqrt(tf.mean(tf.square(tf.sub(tf.sub(b, a), shift(params))))))));
       const regulariser = {
         shift: () => commonShift(rowsOf(a), rowsOf(b), tf.reshape(shift(params), [-1])), direction: () => commonDirection(rowsOf(a), rowsOf(b), direction(params)),
         flow: () => straightFlow(rowsOf(applyNet(flow)(between(a, b), times)), rowsOf(a), rowsOf(b)), oneLine: () => oneLine(rowsOf(tf.concat([a, b], 0))),
       };
-      const crossed = cross === 0 ? a : decode(params, tf.add<Image>(shifted(params, a), spread));
-      return { a, b, regular: line === 0 ? tf.scalar(0) : regulariser[kind](), madeSource: decode(params, a), madeTarget: decode(params, b), crossed };
+      const latents = cross === 0 ? [a, b] : [a, b, tf.add<Image>(shifted(params, a), spread)];
+      const [madeSource, madeTarget, crossed = madeTarget] = tf.split(decode(params, tf.concat(latents, 0)), latents.length, 0) as [Image, Image, Image?];
+      return { a, b, regular: line === 0 ? tf.scalar(0) : regulariser[kind](), madeSource, madeTarget, crossed };
     }, weighted({
       source: [1, ({ madeSource }) => l1(madeSource, source)], target: [1, ({ madeTarget }) => l1(madeTarget, target)],
       line: [line, ({ regular }) => regular as tf.Scalar], collapse: [collapse, (seen) => antiCollapse(rowsOf(tf.concat([seen.a, seen.b], 0)))],
