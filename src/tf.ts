@@ -19,7 +19,7 @@ export type EngineInfo = Readonly<{
 }>;
 
 /** The part of the lazy backend that this file speaks to. */
-type Lazy = { flush: () => Promise<void>; writing: boolean };
+type Lazy = { flush: () => Promise<void>; forgetGraphs: () => void; writing: boolean };
 
 let lazy: Lazy | undefined;
 let started: Promise<EngineInfo> | undefined;
@@ -75,6 +75,9 @@ export const startEngine = (): Promise<EngineInfo> => (started ??= start());
  * tensors already disposed cost nothing but their part in the computation. On an eager executor there is nothing to do.
  */
 export const flush = (): Promise<void> => lazy?.flush() ?? Promise.resolve();
+
+/** Frees the compiled graphs of work that is over, with the memory they keep between runs: between two models that share nothing. On an eager executor there are none. */
+export const forgetGraphs = (): void => { lazy?.forgetGraphs(); };
 
 /** Marks what `make` writes as a value that changes from step to step, so that no graph is compiled with it built in. */
 const written = <T>(make: () => T): T => {

@@ -68,6 +68,24 @@ describe('memory', () => {
     expect(tf.engineStats().compilations).toBe(81);
   });
 
+  it('forgets graphs when told, and compiles anew what is wanted again', async (context) => {
+    if (!lazy) return context.skip();
+    const cube = async (): Promise<number> => { const y = tf.tidy(() => tf.sum(tf.pow(tf.ones([7]), 3))); const [value] = await y.data(); y.dispose(); return value as number; };
+    await cube();
+    tf.resetEngineStats();
+    await cube();
+    expect(tf.engineStats().compilations).toBe(0);
+    const x = tf.mul(tf.ones([5]), 2);
+    const running = tf.flush();
+    tf.forgetGraphs();
+    await running;
+    expect([...await x.data()]).toEqual([2, 2, 2, 2, 2]);
+    x.dispose();
+    const before = tf.engineStats().compilations;
+    expect(await cube()).toBe(7);
+    expect(tf.engineStats().compilations).toBe(before + 1);
+  });
+
   it('forgets what was recorded for nothing', () => {
     const before = tf.engineStats().values;
     for (let i = 0; i < 30_000; i++) tf.tidy(() => { tf.add(1, 2); });

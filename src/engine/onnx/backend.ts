@@ -191,6 +191,9 @@ export class OnnxBackend extends tf.KernelBackend {
 
   // Running.
 
+  /** Frees all compiled graphs and the memory they hold between runs; those still wanted are compiled anew. */
+  forgetGraphs(): void { this.#plans.clear(); }
+
   /** Runs everything that is recorded and still wanted. What counts as wanted is settled before this returns; the promise resolves when the run has ended. */
   flush(): Promise<void> {
     if (this.#recorded.length === 0) return this.#last;

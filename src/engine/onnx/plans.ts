@@ -94,4 +94,7 @@ export class Plans {
     }
     this.#drop(plan);
   }
+
+  /** Forgets all plans. */
+  clear(): void { for (const plan of [...this.#recent.values()]) this.remove(plan); }
 }

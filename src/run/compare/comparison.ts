@@ -7,7 +7,7 @@ import { lpips } from '../../models/lpips.ts';
 import { openStateDict } from '../../models/weights/openWeights.ts';
 import { fitted } from '../../models/weights/report.ts';
 import { ConfigError, DatasetError } from '../../errors.ts';
-import { type EngineInfo, startEngine } from '../../tf.ts';
+import { type EngineInfo, forgetGraphs, startEngine } from '../../tf.ts';
 import type { ControlPanel } from '../control.ts';
 import type { Datasets } from '../datasets.ts';
 import { type Evaluation, evaluate, scoreOn } from '../evaluate.ts';
@@ -123,6 +123,8 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
       runs.push(batches);
       entries.push({ label, method: method.name, summary: method.summary, ignored, ...trained, ...evaluation });
     });
+    // Else the memory of all methods' graphs would add up.
+    forgetGraphs();
   }
   for (const variable of Object.values(given?.constants ?? {})) variable.dispose();
   const { same, common: shared } = sharedBatches(runs);
