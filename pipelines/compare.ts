@@ -22,7 +22,7 @@ import { terminal } from '../src/run/terminal.ts';
 
 /**
  * Runs a comparison as a command line says. @param load finds a method by name; in the pipeline files beside this one unless told otherwise
- * @returns where `report.html` and `comparison.json` lie, and the exit code; undefined after `--help`
+ * @returns where `report.html` and `comparison.json` lie, and the exit code, 1 where a method failed; undefined after `--help`
  */
 export const compare = async (argv: readonly string[], { report = terminal(), panel = controlPanel(), load = methodOf } = {}): Promise<Readonly<{ folder?: string; code: number }>> => {
   const { options, rest } = orThrow(takeOptions(compareOptions, argv));
@@ -35,14 +35,15 @@ export const compare = async (argv: readonly string[], { report = terminal(), pa
   const variants = orThrow(variantsOf(methods, rest, options.swap));
   const comparison = await runComparison(variants, options, { datasets: datasetsOnDisk, report, panel, command: `node pipelines/compare.ts ${argv.join(' ')}` });
   report.end();
-  if (comparison.entries.length === 0) { report.line('stopped before anything was trained'); return { code: panel.stopCode ?? 0 }; }
+  const code = panel.stopCode ?? (comparison.failures.length > 0 ? 1 : 0);
+  if (comparison.entries.length === 0) { report.line('nothing was trained: there is nothing to compare'); return { code }; }
   const folder = comparisonFolder(options.out, comparison.made);
   await mkdir(folder, { recursive: true });
   await writeFileAtomic(join(folder, 'comparison.json'), comparisonJson(comparison));
   await writeFileAtomic(join(folder, 'report.html'), await reportPage(comparison));
   for (const line of comparisonTable(comparison)) report.line(line);
   report.line(`report  ${shownPath(join(folder, 'report.html'))}`);
-  return { folder, code: panel.stopCode ?? 0 };
+  return { folder, code };
 };
 
 if (import.meta.main) {

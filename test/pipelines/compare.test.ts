@@ -2,7 +2,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
-import { defer, lastValueFrom, toArray } from 'rxjs';
+import { defer, lastValueFrom, throwError, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fixtures } from '../../fixtures/index.ts';
 import { compare } from '../../pipelines/compare.ts';
@@ -95,6 +95,30 @@ describe('compare', () => {
     await expect(run('--methods', 'flow')).rejects.toThrow('at least two methods');
     await expect(run('--methods', 'ddpm', '--swap', 'data.size=16,24')).rejects.toThrow('data.size: expected the same in all that are compared but received 16 and 24');
   });
+});
+
+describe('a method that fails', () => {
+  const broken = (change: Partial<AnyMethod>): AnyMethod => ({ ...flow as unknown as AnyMethod, name: 'broken', ...change });
+  const compared = async (method: AnyMethod): Promise<Readonly<{ lines: string[]; folder: string | undefined; code: number }>> => {
+    const lines: string[] = [];
+    const report = { line: (text: string) => { lines.push(text); }, bar: () => {}, end: () => {} };
+    return { lines, ...await compare([...tiny, '--out', join(folder, 'runs'), '--methods', 'regression,broken', '--steps', '2', '--sweep', '[1]'], {
+      report, panel: controlPanel(), load: async (name) => (name === 'broken' ? method : load(name)) }).then(({ folder: made, code }) => ({ folder: made, code })) };
+  };
+
+  it('is told before anything is trained where its nets cannot be made', async () => {
+    await expect(compared(broken({ nets: () => { throw new RangeError('expected a size of 32'); } }))).rejects.toThrow('broken: expected a size of 32');
+  });
+
+  it('is left out of the report where it fails under way', async () => {
+    const { lines, folder: made = '', code } = await compared(broken({ train: () => throwError(() => new Error('out of luck')) }));
+    expect(code).toBe(1);
+    expect(lines.filter((line) => line.includes('broken failed and is left out: out of luck'))).toHaveLength(2);
+    const { entries, failures } = JSON.parse(await readFile(join(made, 'comparison.json'), 'utf8')) as { entries: { label: string }[]; failures: { label: string; why: string }[] };
+    expect(entries.map(({ label }) => label)).toEqual(['regression']);
+    expect(failures).toEqual([{ label: 'broken', why: 'out of luck' }]);
+    expect(await readFile(join(made, 'report.html'), 'utf8')).toContain('broken failed and is left out');
+  }, 240_000);
 });
 
 describe('batches', () => {

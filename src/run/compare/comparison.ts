@@ -21,7 +21,7 @@ import { skippedFiles } from '../runPipeline.ts';
 import type { Terminal } from '../terminal.ts';
 import type { DecodedPair } from '../validation.ts';
 import { type CompareOptions, secondsOf } from './options.ts';
-import { type Trained, stepsWithin, trainVariant } from './train.ts';
+import { type Trained, stepsWithin, trainVariant, tryNets } from './train.ts';
 import type { Variant } from './variants.ts';
 
 export type Entry = Omit<Trained, 'batches'> & Evaluation & Readonly<{ label: string; method: string; summary: string; ignored: readonly string[] }>;
@@ -48,6 +48,8 @@ export type Comparison = Readonly<{
   /** Batches from the beginning that had the same images in every run, out of those the shortest run had. */
   sameBatches: number;
   commonBatches: number;
+  /** What failed under way, and why; it is in none of the tables. */
+  failures: readonly Readonly<{ label: string; why: string }>[];
 }>;
 
 /** From the beginning, how many batches are the same in all runs, and how many all of them have. */
@@ -105,24 +107,33 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   const place = { dataset, engine, out: options.out, control: panel, skippedFiles: skipped, report };
   const entries: Entry[] = [];
   const runs: (readonly (readonly string[])[])[] = [];
+  const failures: { label: string; why: string }[] = [];
+  for (const variant of variants) await tryNets(variant);
   for (const variant of variants) {
     const { label, method, ignored, config } = variant;
     if (panel.stopCode !== undefined) { report.line(`stopped: ${label} is left out`); continue; }
     if (ignored.length > 0) report.line(`${label} goes without ${ignored.join(', ')}: it has no such key`);
     const limit = options.budget === undefined ? undefined : secondsOf(options.budget);
-    const steps = limit === undefined ? config.steps : await stepsWithin(variant, limit, place);
-    report.line(`${label}: ${steps} steps${limit === undefined ? '' : `, about ${duration(limit)} of training`}`);
-    // A machine that slows down after the trial must not give one method much more time than another.
-    await trainVariant(variant, steps, place, { points: options.points, ...(limit !== undefined && { limit: 1.1 * limit }) }, async (translate, used, { batches, ...trained }) => {
-      report.end();
-      if (trained.steps === 0) return;
-      const evaluation = await evaluate(translate, { ...trial, batch: used.data.batch }, { sweep: options.sweep, seed, multiple: method.multipleOf(used) });
-      for (const { steps: calls, scores, msPerImage } of evaluation.results) {
-        report.line(`${label}, ${calls ?? 'its own'} step${calls === 1 ? '' : 's'}: ${metrics.map(({ name, digits, unit }) => `${name} ${meanOf(scores, name).toFixed(digits)}${unit && ` ${unit}`}`).join(', ')}, ${msPerImage.toFixed(1)} ms an image`);
-      }
-      runs.push(batches);
-      entries.push({ label, method: method.name, summary: method.summary, ignored, ...trained, ...evaluation });
-    });
+    try {
+      const steps = limit === undefined ? config.steps : await stepsWithin(variant, limit, place);
+      report.line(`${label}: ${steps} steps${limit === undefined ? '' : `, about ${duration(limit)} of training`}`);
+      // A machine that slows down after the trial must not give one method much more time than another.
+      await trainVariant(variant, steps, place, { points: options.points, ...(limit !== undefined && { limit: 1.1 * limit }) }, async (translate, used, { batches, ...trained }) => {
+        report.end();
+        if (trained.steps === 0) return;
+        const evaluation = await evaluate(translate, { ...trial, batch: used.data.batch }, { sweep: options.sweep, seed, multiple: method.multipleOf(used) });
+        for (const { steps: calls, scores, msPerImage } of evaluation.results) {
+          report.line(`${label}, ${calls ?? 'its own'} step${calls === 1 ? '' : 's'}: ${metrics.map(({ name, digits, unit }) => `${name} ${meanOf(scores, name).toFixed(digits)}${unit && ` ${unit}`}`).join(', ')}, ${msPerImage.toFixed(1)} ms an image`);
+        }
+        runs.push(batches);
+        entries.push({ label, method: method.name, summary: method.summary, ignored, ...trained, ...evaluation });
+      });
+    } catch (cause) {
+      // What the others were trained for is not lost.
+      const why = cause instanceof Error ? cause.message : String(cause);
+      failures.push({ label, why });
+      report.line(`${label} failed and is left out: ${why}`);
+    }
     // Else the memory of all methods' graphs would add up.
     forgetGraphs();
   }
@@ -135,7 +146,7 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
     made: new Date().toISOString(), command, engine: `${engine.name}, ${engine.device}`, dataset: `${dataset.train.length} ${sides === 'pairs' ? 'pairs' : 'images'} trained on, ${pairs.length} held out, ${dataset.root}`, size, seed,
     budget: options.budget === undefined ? `${[...new Set(entries.map(({ steps }) => steps))].join(' or ')} steps each` : `about ${options.budget} of training each`,
     metrics: metrics.map(({ score: _, ...metric }) => metric), 
-    pairs: ids, shown, baselines, entries, sameBatches: same, commonBatches: entries.length > 0 ? shared : 0,
+    pairs: ids, shown, baselines, entries, sameBatches: same, commonBatches: entries.length > 0 ? shared : 0, failures,
   };
 };
 

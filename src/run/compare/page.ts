@@ -128,7 +128,7 @@ const configurations = (entries: readonly Entry[]): Html => {
     ${entries.map(({ label, config, folder }) => html`<details><summary>${label}: whole configuration</summary><p class="quiet">run ${folder}</p><pre>${JSON.stringify(config, null, 2)}</pre></details>`)}`;
 };
 
-const notes = ({ entries, sameBatches, commonBatches, pairs }: Comparison): Html => {
+const notes = ({ entries, sameBatches, commonBatches, pairs, failures }: Comparison): Html => {
   const augmented = configDiff(entries.map(({ config }) => config)).some(({ path }) => path.startsWith('augment.'));
   const lines = [
     entries.length < 2 ? '' : sameBatches === commonBatches ? `Every run saw the same images in the same order: the ${commonBatches} batches that all of them have were compared by name. ${augmented ? 'Their augmentation differs (see the configuration).' : 'Augmentation follows from seed and step, so it was the same too.'}`
@@ -138,6 +138,7 @@ const notes = ({ entries, sameBatches, commonBatches, pairs }: Comparison): Html
     `Intervals say how far the result would move with other held-out pairs${pairs.length < 10 ? `; with ${pairs.length} pairs they are too narrow` : ''}. They do not say how far it would move with another seed: each method was trained once.`,
     `The first step took this much longer than the others: ${entries.map(({ label, startUp }) => `${label} ${startUp.toFixed(1)} s`).join(', ')}.`,
     ...entries.flatMap(({ label, refused }) => (refused.length === 0 ? [] : [`${label} does not sample in ${refused.map(({ steps }) => steps).join(', ')} steps (${refused[0]?.why}).`])),
+    ...failures.map(({ label, why }) => `${label} failed and is left out: ${why}`),
     ...entries.flatMap(({ label, ignored }) => (ignored.length === 0 ? [] : [`${label} has no key for ${ignored.join(', ')} and went without.`])),
   ];
   return html`<ul>${lines.filter((line) => line !== '').map((line) => html`<li>${line}</li>`)}</ul>`;

@@ -8,7 +8,7 @@ const columns = (rows: readonly (readonly string[])[]): string[] => {
 };
 
 /** A comparison as lines to print: every method at every number of sampler steps, and the baselines. */
-export const comparisonTable = ({ metrics, entries, baselines, pairs, sameBatches, commonBatches }: Comparison): string[] => {
+export const comparisonTable = ({ metrics, entries, baselines, pairs, sameBatches, commonBatches, failures }: Comparison): string[] => {
   const scored = (scores: Comparison['baselines'][number]['scores']): string[] => metrics.map(({ name, digits }) => meanOf(scores, name).toFixed(digits));
   const rows = [
     ['', 'sampler steps', ...metrics.map(({ name, unit }) => (unit === '' ? name : `${name} ${unit}`)), 'ms/image', 'trained steps', 's/step', 'training'],
@@ -20,6 +20,7 @@ export const comparisonTable = ({ metrics, entries, baselines, pairs, sameBatche
     `${pairs.length} held-out pairs`, ...columns(rows),
     entries.length < 2 ? '' : sameBatches === commonBatches ? `all were trained on the same images in the same order (${commonBatches} batches checked)`
       : `the runs did not see the same images: they part after ${sameBatches} of ${commonBatches} batches`,
+    ...failures.map(({ label, why }) => `${label} failed and is left out: ${why}`),
   ].filter((line) => line !== '');
 };
 

@@ -6,8 +6,9 @@ import * as E from 'fp-ts/lib/Either.js';
 import { concat, defer, ignoreElements, lastValueFrom, merge, tap } from 'rxjs';
 import type { Dataset } from '../../data/dataset.ts';
 import { creditGate } from '../../streams/creditGate.ts';
-import { type Resource, scoped } from '../../streams/scoped.ts';
+import { type Resource, free, scoped } from '../../streams/scoped.ts';
 import type { EngineInfo } from '../../tf.ts';
+import { ConfigError } from '../../errors.ts';
 import { isNet } from '../checkpointPlan.ts';
 import { type Control, controlPanel } from '../control.ts';
 import { describeEnvironment } from '../environment.ts';
@@ -50,6 +51,16 @@ export type TrainingPlace = Readonly<{
 const sizeOfNet = (resource: Resource): number | undefined => {
   if (!isNet(resource)) return undefined;
   return [...resource.layout, ...resource.frozenLayout].reduce((sum, { size }) => sum + size, 0);
+};
+
+/** Makes a variant's nets and frees them, so that what cannot be made is known before anything is trained. @throws what making them throws, under the variant's label */
+export const tryNets = async ({ label, method, config }: Variant): Promise<void> => {
+  try {
+    const whole = await filledIn(method.schema, config);
+    free(method.nets(whole, await readGiven(await method.files?.(whole) ?? {})));
+  } catch (cause) {
+    throw new ConfigError(label, `${label}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+  }
 };
 
 /**

@@ -23,5 +23,5 @@ export const comparison = (): Comparison => ({
   pairs: ['first', attack, 'third'], shown: [{ id: 'first', source: red, target: white }, { id: attack, source: black, target: white }],
   baselines: [{ label: 'copy the source', scores: scores(18), pictures: [red, black] }],
   entries: [entry('flow', 20, [1, 2], { seed: 0, network: { base: 16 }, flow: { from: attack } }), entry('<b>bad</b>', 19, [1], { seed: 0, network: { base: 8 } })],
-  sameBatches: 40, commonBatches: 40,
+  sameBatches: 40, commonBatches: 40, failures: [],
 });
