@@ -1,6 +1,6 @@
 /**
  * Denoising diffusion of the target, with the source beside it, on one paired folder; Min-SNR weights and DREAM are operators to switch in.
- * Run: node pipelines/ddpm.ts [--data fixtures/splats] [--set ddpm.schedule=linear] [--set weighting=minSnr] [--set dream=1]
+ * Run: node pipelines/ddpm.ts [--data fixtures/splats] [--set ddpm.prediction=v_prediction] [--set weighting=minSnr] [--set dream=1]
  * @source Ho et al. 2020, arXiv 2006.11239; Salimans and Ho 2022, arXiv 2202.00512 (v); Hang et al. 2023, arXiv 2303.09556; Zhou et al. 2024, arXiv 2312.00210
  */
 import { identity as asItIs, pipe } from 'rxjs';
@@ -33,7 +33,7 @@ const schema = z.object({
   ddpm: z.object({
     schedule: z.enum(['linear', 'scaledLinear', 'cosine', 'zeroTerminalSnr']).default('cosine').describe('noise schedule'),
     steps: z.int().min(2).default(1000).describe('steps of the schedule'),
-    prediction: z.enum(['epsilon', 'sample', 'v_prediction']).default('v_prediction').describe('what the network answers'),
+    prediction: z.enum(['epsilon', 'sample', 'v_prediction']).default('sample').describe('what the network answers; in a few hundred steps only the target itself (sample) is learnt well'),
     sampler: z.enum(['ddim', 'ddpm', 'dpmpp']).default('ddim'),
   }),
   weighting: z.enum(['none', 'minSnr']).default('none').describe('weight of each image by its noise'),

@@ -1,7 +1,7 @@
 /**
  * Conditional flow matching on one paired folder: the network learns the velocity of straight lines that end in the target, from noise or from the source.
  * Min-SNR weights and DREAM are operators to switch in.
- * Run: node pipelines/flow.ts [--data fixtures/splats] [--set flow.from=source] [--set sample.steps=4]
+ * Run: node pipelines/flow.ts [--data fixtures/splats] [--set flow.from=noise] [--set sample.steps=4]
  * @source Lipman et al. 2022, arXiv 2210.02747; Tong et al. 2023, arXiv 2302.00482
  */
 import { identity as asItIs, pipe } from 'rxjs';
@@ -32,7 +32,7 @@ const schema = z.object({
   feed: feedOptions({ credits: 3, workers: 2, cache: '512MB' }),
   augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 1, flip: 0.5, hue: 0, saturation: 0 }),
   flow: z.object({
-    from: z.enum(['noise', 'source']).default('noise').describe('where the lines begin'),
+    from: z.enum(['noise', 'source']).default('source').describe('where the lines begin'),
     noise: z.number().min(0).default(0.1).describe('bridge noise on lines from the source'),
     shift: z.number().positive().default(1).describe('moves times towards the beginning; 1 is uniform'),
     sampler: z.enum(['euler', 'heun']).default('euler'),
