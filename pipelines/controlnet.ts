@@ -40,7 +40,7 @@ const schema = z.object({
     smooth: z.enum(['off', 'source', 'target']).default('off').describe('train on smoothed copies of this image in place of sources'),
     low: z.number().positive().default(1).describe('their least blur, in pixels'), high: z.number().positive().default(3).describe('and their most'), again: z.number().min(0).max(1).default(0).describe('share of the steps, the last ones, that smooths regenerated copies again'),
   }),
-  ddpm: z.object({ schedule: z.enum(['linear', 'scaledLinear', 'cosine']).default('cosine'), prediction: z.enum(['epsilon', 'sample', 'v_prediction']).default('v_prediction').describe('what the network answers') }),
+  ddpm: z.object({ schedule: z.enum(['linear', 'scaledLinear', 'cosine']).default('cosine'), prediction: z.enum(['epsilon', 'sample', 'v_prediction']).default('sample').describe('what the network answers') }),
   latent: latentOptions(),
   network: denoiserOptions({ base: 16, multipliers: [1, 2, 4], depth: 1, attention: true, conditioned: false }).omit({ conditioned: true }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
