@@ -6,6 +6,7 @@ import { normal, seeded } from '../../src/random.ts';
 import * as tf from '../../src/tf.ts';
 import { leakFree } from '../support.ts';
 // Computed with torch.nn.utils.spectral_norm in training mode, in float64, weights from `value` below.
+import { near } from './near.ts';
 import golden from './visionCritic.torch.json' with { type: 'json' };
 
 const value = (tensor: number, i: number): number => {
@@ -27,14 +28,6 @@ const params = (): Params => {
   return { ...given, [running]: { read: (name) => param(given, name), write: () => {} } };
 };
 const sight = (): [tf.Tensor4D, tf.Tensor4D, tf.Tensor2D] => [tf.tensor4d(values(100, 300, 2), [2, 5, 5, 6]), tf.tensor4d(values(101, 300, 2), [2, 5, 5, 6]), tf.tensor2d(values(102, 10, 2), [2, 5])];
-
-const near = async (f: () => tf.Tensor, wanted: readonly number[]): Promise<void> => {
-  const out = tf.tidy(f);
-  const data = await out.data();
-  out.dispose();
-  const scale = Math.max(...wanted.map(Math.abs));
-  wanted.forEach((x, i) => { expect(Math.abs((data[i] as number) - x) / scale, `value ${i}`).toBeLessThan(1e-5); });
-};
 
 describe('visionHeads', () => {
   it.each([0, 1, 2])('says with head %i what the reference says', (i) => leakFree(() => near(() => heads.apply(params(), sight())[i] as tf.Tensor, golden.logits[i] as number[]))());
