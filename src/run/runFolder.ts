@@ -1,6 +1,6 @@
 /** Run folders: `runs/<method>/<time>-<id>/`, one a run, never written over; `runs/<method>/latest` leads to the newest. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import * as E from 'fp-ts/lib/Either.js';
 import * as TE from 'fp-ts/lib/TaskEither.js';
@@ -51,6 +51,28 @@ const at = (path: string, method: string): RunFolder => ({
 export const json = (value: unknown): string =>
   `${JSON.stringify(value, (_key, item: unknown) => (typeof item === 'number' && !Number.isFinite(item) ? String(item) : item), 2)}\n`;
 
+const obstacles: Readonly<Record<string, string>> = { EROFS: 'lies on a read-only file system', EACCES: 'may not be written to by this user', EPERM: 'may not be written to by this user' };
+
+/** Why a folder cannot be made: the nearest thing above it that exists, and what is wrong with that. Node itself says ENOENT of read-only places. */
+const obstacleTo = async (path: string): Promise<string | undefined> => {
+  for (let place = path; ; place = dirname(place)) {
+    const there = await stat(place).catch(() => undefined);
+    if (!there) { if (place === dirname(place)) return undefined; continue; }
+    if (!there.isDirectory()) return `${place} is a file`;
+    const code = await access(place, constants.W_OK).then(() => '', (cause: NodeJS.ErrnoException) => cause.code ?? '');
+    return obstacles[code] && `${place} ${obstacles[code]}`;
+  }
+};
+
+const makeHome = async (home: string): Promise<void> => {
+  try {
+    await mkdir(home, { recursive: true });
+  } catch (cause) {
+    const obstacle = await obstacleTo(home);
+    throw obstacle === undefined ? cause : new CheckpointError(home, `${home}: expected a folder that can be made and written to but ${obstacle} (--out names another)`, cause);
+  }
+};
+
 /**
  * Makes a new run folder and points `latest` at it.
  * @param options.root folder of all runs
@@ -61,7 +83,7 @@ export const createRunFolder = ({ root = 'runs', method, config, env, now = new 
   root?: string; method: string; config: unknown; env: unknown; now?: Date;
 }): TE.TaskEither<CheckpointError, RunFolder> => TE.tryCatch(async () => {
   const home = resolve(root, method);
-  await mkdir(home, { recursive: true });
+  await makeHome(home);
   for (;;) {
     // The id only keeps runs of the same second apart; nothing is computed from it.
     const path = join(home, `${stamp(now)}-${randomBytes(2).toString('hex')}`);
