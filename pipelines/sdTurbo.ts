@@ -52,7 +52,7 @@ export const sdTurbo: Method<Config, ReturnType<typeof nets>> = {
   summary: 'SD-Turbo adapted to pairs by low-rank matrices and skips (pix2pix-turbo, full scale)',
   schema,
   nets,
-  files: async (config) => ({ ...await sdTurboFiles(config), ...await clipFiles(config), lpips: config.lpips.weights }),
+  files: async (config, purpose) => ({ ...await sdTurboFiles(config), ...await clipFiles(config), ...(purpose === 'training' && { lpips: config.lpips.weights }) }),
   train: (config, run, resources) => {
     const [{ generator, critic, words, eyes, perceptual }, { loss, optim, generator: { gamma, caption } }] = [resources, config];
     const [key, gate, gan] = [seeded(run.seed), run.gate(config.feed.credits), smoothedOverHeads({ real: 0.8 })];

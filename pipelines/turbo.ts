@@ -55,7 +55,7 @@ export const turbo: Method<Config, ReturnType<typeof nets>> = {
   name: 'turbo',
   summary: 'one-step generator with near-zero skips, L2 and a critic (pix2pix-turbo)',
   schema, nets,
-  files: ({ lpips: { weights }, latent }) => ({ ...latentFiles(latent), lpips: weights }),
+  files: ({ lpips: { weights }, latent }, purpose) => ({ ...latentFiles(latent), ...(purpose === 'training' && { lpips: weights }) }),
   train: (config, run, resources) => {
     const [{ generator, critic, history, perceptual, space: { codec } }, { loss, optim: { clip } }] = [resources, config];
     const [key, gate, gan] = [seeded(run.seed), run.gate(config.feed.credits), smoothed({ real: 0.8 })];

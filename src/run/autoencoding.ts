@@ -5,7 +5,7 @@ import type { Coded, Noise, Views } from '../models/vae.ts';
 import type * as tf from '../tf.ts';
 import { type autoencoderOptions, type perceptualOptions, perceptualFiles, vaeOf } from './autoencoderOptions.ts';
 import { keepAutoencoder } from './keepAutoencoder.ts';
-import type { Part, RunContext, Translate } from './method.ts';
+import type { Part, Purpose, RunContext, Translate } from './method.ts';
 import type { imageOptions } from './options.ts';
 
 type Config = Readonly<{ data: z.output<ReturnType<typeof imageOptions>>; network: z.output<ReturnType<typeof autoencoderOptions>>; perceptual: z.output<ReturnType<typeof perceptualOptions>> }>;
@@ -15,7 +15,7 @@ type Nets = Readonly<{ vae: Net<[image: tf.Tensor4D, noise?: Noise, views?: View
  * They reconstruct, take architecture and weights of diffusers' folders, and are used as encoder and decoder together (the posterior's mean, averaged weights) or apart.
  */
 export const autoencoding = {
-  files: ({ perceptual }: Config) => perceptualFiles(perceptual),
+  files: ({ perceptual }: Config, purpose: Purpose) => (purpose === 'training' ? perceptualFiles(perceptual) : {}),
   reconstructs: ({ data }: Config) => data.images,
   adopt: <C extends Config>(config: C, model: Readonly<Record<string, unknown>>): C => ({ ...config, network: { ...config.network, model } }),
   translate: ({ vae }: Nets): Translate => (source) => applyNet(vae, 'shadow')(source).output,

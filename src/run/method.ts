@@ -75,6 +75,9 @@ export type Part = Readonly<{
   factor: number;
 }>;
 
+/** What nets are made for: training needs what they learn from (a teacher, perceptual networks), use does not. */
+export type Purpose = 'training' | 'use';
+
 /**
  * One way to train an image-to-image model.
  * @typeParam C its resolved configuration @typeParam N its nets and other resources, by name
@@ -92,7 +95,7 @@ export type Method<C extends BaseConfig, N extends Readonly<Record<string, Resou
   /** Makes the nets. @param given parameters to start from instead of fresh draws, by net name */
   nets: (config: C, given?: Readonly<Record<string, StateDict>>) => N;
   /** Weights that nets are made from, by net name: read before `nets` is called, when the engine has started, and `given` to it. */
-  files?: (config: C) => GivenFiles | Promise<GivenFiles>;
+  files?: (config: C, purpose: Purpose) => GivenFiles | Promise<GivenFiles>;
   /** Trains from `run.start` to `config.steps`; emits once per step, when it has run. */
   train: (config: C, run: RunContext, nets: N) => Observable<Settled>;
   /** The trained model as a function, with the EMA weights. */

@@ -1,4 +1,5 @@
 /** The space a method works in: pixels, or the latents of a frozen autoencoder whose files the configuration names. */
+import { stat } from 'node:fs/promises';
 import * as E from 'fp-ts/lib/Either.js';
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
@@ -50,13 +51,18 @@ const fillIn = async (latent: Latent): Promise<Latent> => {
 
 const isNamed = ({ autoencoder, encoder, decoder }: Latent): boolean => autoencoder + encoder + decoder !== '';
 
+/** Whether what an earlier run filled in still lies where it was. */
+const isThere = ({ autoencoder, encoder, decoder }: Latent): Promise<boolean> =>
+  Promise.all([autoencoder, encoder, decoder].filter((path) => path !== '').map((path) => stat(path))).then(() => true, () => false);
+
 /**
  * Where the autoencoder comes from; pixels when no files are named.
- * @param given.standIn an autoencoder for methods that cannot do without one: taken where none is named
+ * @param given.standIn an autoencoder for methods that only learn from one: taken where none is named. What they have learned can be used without it, so that one
+ *   known from an earlier run may be gone: only training reads its files
  */
 export const latentOptions = ({ standIn }: { standIn?: string } = {}): typeof options => (standIn === undefined ? filledInBy(options, fillIn)
   : filledInBy(options.extend({ autoencoder: options.shape.autoencoder.describe(`an autoencoder: a run of vae, or a folder of diffusers; a small one of this project's without it`) }),
-    (latent) => fillIn(isNamed(latent) ? latent : { ...latent, autoencoder: standIn })));
+    async (latent) => (latent.checksum !== '' && !await isThere(latent) ? latent : fillIn(isNamed(latent) ? latent : { ...latent, autoencoder: standIn }))));
 
 /** The files to read, by the names `workingSpace` looks for. */
 export const latentFiles = ({ autoencoder, encoder, decoder }: Latent): Readonly<Record<string, readonly string[]>> => ({

@@ -12,7 +12,8 @@ import { divergenceControl } from '../operators/undoDivergence.ts';
 import { divergenceRules } from '../optim/divergence.ts';
 import { perceptualFiles, perceptualNets, type perceptualOptions, withoutPerceptual } from './autoencoderOptions.ts';
 import { keepStudent } from './keepStudent.ts';
-import type { RunContext } from './method.ts';
+import type { GivenFiles } from './given.ts';
+import type { Purpose, RunContext } from './method.ts';
 import type { dataOptions, optimOptions } from './options.ts';
 import { latentFiles, workingSpace } from './space.ts';
 import { nameTeacher, scoreTeacher, type teacherOptions, teacherShape } from './teacher.ts';
@@ -91,8 +92,8 @@ export const gameOf = ({ loss, distance }: TaesdConfig['gan']): AdversarialLoss 
 
 export const policyOf = ({ replay }: TaesdConfig['gan']): ReplayPolicy | undefined => ({ none: undefined, classic: classicHistory(), seraena: seraenaHistory })[replay];
 
-/** The files to read: the teacher, what the student begins from, perceptual networks. */
-export const taesdFiles = ({ teacher, student, perceptual }: TaesdConfig): Readonly<Record<string, readonly string[]>> => ({
+/** The files to train with: the teacher, what the student begins from, perceptual networks. A trained student stands by itself. */
+export const taesdFiles = ({ teacher, student, perceptual }: Pick<TaesdConfig, 'teacher' | 'student' | 'perceptual'>, purpose: Purpose): GivenFiles => (purpose === 'use' ? {} : {
   ...latentFiles(teacher), ...perceptualFiles(perceptual), ...(student.encoder !== '' && { encoder: [student.encoder] }), ...(student.decoder !== '' && { decoder: [student.decoder] }),
 });
 

@@ -39,7 +39,7 @@ export const findTrained = async (path: string, { checkpoint: which, words = [],
  * @throws WeightsError for the files that nets are made from, CheckpointError
  */
 export const withTrained = async <T>({ method, config, checkpoint }: TrainedRun, use: (nets: Readonly<Record<string, Resource>>) => Promise<T>): Promise<T> => {
-  const nets = method.nets(config, await readGiven(method.files?.(config) ?? {}));
+  const nets = method.nets(config, await readGiven(method.files?.(config, 'use') ?? {}));
   try {
     await unwrap(restoreForUse(checkpoint.path, nets));
     return await use(nets);

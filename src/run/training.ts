@@ -82,7 +82,7 @@ const open = async <C>(method: string, { config, engine, out, begin, report }: T
  * Timing one value when training has ended, by itself or by `control.stop`; fails with a RunError once there is a folder.
  */
 export const trainRun = <C extends BaseConfig, N extends Readonly<Record<string, Resource>>>(method: Method<C, N>, training: Training<C>): Observable<RunEnd> =>
-  defer(async () => ({ files: await readGiven(method.files?.(training.config) ?? {}), ...await open(method.name, training) })).pipe(concatMap(({ files, folder, from: checkpoint }) => {
+  defer(async () => ({ files: await readGiven(method.files?.(training.config, 'training') ?? {}), ...await open(method.name, training) })).pipe(concatMap(({ files, folder, from: checkpoint }) => {
     const { config, begin, control, skippedFiles, decoders, strict, report } = training;
     const sides = method.reconstructs?.(config);
     const dataset = sides ? reconstructionOf(training.dataset, sides) : training.dataset;

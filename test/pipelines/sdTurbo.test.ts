@@ -80,7 +80,7 @@ describe('sdTurbo', { timeout: 900_000 }, () => {
 
   it('starts as the released network, but for the skips', leakFree(async () => {
     const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, small())));
-    const nets = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
+    const nets = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config, 'training') ?? {}));
     const keys = [seeded(5)];
     const source = tf.tensor4d(normal(seeded(2), 16 * 16 * 3).map((x) => Math.max(-1, Math.min(1, x / 3))), [1, 16, 16, 3]);
     const ours = tf.tidy(() => sdTurbo.translate(nets, config)(source, { keys }));
@@ -128,7 +128,7 @@ describe('sdTurbo', { timeout: 900_000 }, () => {
     const saved = await unwrap(readStateDict(join(run0, 'checkpoints', 'checkpoint-3', 'generator.safetensors')));
     expect(Object.keys(saved).every(trainsInTurbo)).toBe(true);
     const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, whole())));
-    const fresh = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
+    const fresh = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config, 'training') ?? {}));
     const start = await fresh.generator.weights.data();
     const moved = fresh.generator.layout.filter(({ name, offset, shape }) => (saved[name]?.data as Float32Array).some((x, i) => x !== start[offset + i] && i < sizeOf(shape)));
     expect(moved.map(({ name }) => name)).toEqual(fresh.generator.layout.map(({ name }) => name));
@@ -137,7 +137,7 @@ describe('sdTurbo', { timeout: 900_000 }, () => {
 
   it('tells the UNet each image\'s own prompt, or the caption', leakFree(async () => {
     const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, whole())));
-    const nets = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
+    const nets = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config, 'training') ?? {}));
     const translate = sdTurbo.translate(nets, config);
     const image = tf.tensor4d(normal(seeded(2), 2 * 768).map((x) => Math.max(-1, Math.min(1, x / 3))), [2, 16, 16, 3]);
     const values = async (prompts?: readonly (string | undefined)[]): Promise<Float32Array> => {
@@ -170,7 +170,7 @@ describe('sdTurbo', { timeout: 900_000 }, () => {
   it('keeps less for the gradient to the same gradient, with tokens that are trained', leakFree(async () => {
     const gradient = async (recompute: boolean): Promise<Readonly<{ values: Float32Array; moved: (name: string) => boolean }>> => {
       const config = await filledIn(sdTurbo.schema, orThrow(parseConfig(sdTurbo.schema, [...small(), ...set('generator.text=learned', `generator.recompute=${recompute}`)])));
-      const { generator, critic } = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config) ?? {}));
+      const { generator, critic } = sdTurbo.nets(config, await readGiven(sdTurbo.files?.(config, 'training') ?? {}));
       const image = (key: string, shape: [number, number, number, number]): tf.Tensor4D => tf.tensor4d(normal(fold(seeded(3), key), sizeOf(shape)).map((x) => x / 3), shape);
       const found = tf.tidy(() => tf.keep(differentiate(generator, (apply) => ({
         loss: tf.mean(tf.square(apply(image('source', [1, 16, 16, 3]), tf.fill([1, 1, 1, 1], 0.7), image('noise', [1, 8, 8, 4]), image('eps', [1, 8, 8, 4])))) as tf.Scalar, extra: {},

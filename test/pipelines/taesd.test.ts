@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { taesd } from '../../pipelines/taesd.ts';
 import { controlPanel } from '../../src/run/control.ts';
 import { datasetsOnDisk } from '../../src/run/datasets.ts';
 import { runMethod } from '../../src/run/runPipeline.ts';
+import { findTrained, withTrained } from '../../src/run/trainedRun.ts';
 import * as tf from '../../src/tf.ts';
 import { leakFree } from '../support.ts';
 
@@ -43,5 +44,15 @@ describe('taesd', () => {
     const { lines } = await train(2, 'recipe=mse');
     expect(lines.find((line) => line.startsWith('teacher '))).toContain('a small one of this project\'s fixtures');
     expect(lines.find((line) => line.startsWith('the teacher itself: '))).toMatch(/PSNR \d+\.\d\d dB, SSIM 0\.\d{4} on the same 4 images$/);
+  }), 60_000);
+
+  it('trains a student that is used without its teacher', leakFree(async () => {
+    const teacher = join(folder, 'teacher');
+    await cp(join(import.meta.dirname, '..', '..', 'fixtures', 'teacher'), teacher, { recursive: true });
+    await train(2, 'recipe=mse', `teacher.autoencoder=${teacher}`);
+    await rm(teacher, { recursive: true });
+    const shape = await withTrained(await findTrained(join(folder, 'taesd', 'latest'), { checkpoint: 'latest' }), async (nets) =>
+      tf.tidy(() => taesd.translate(nets as ReturnType<typeof taesd.nets>, {} as Parameters<typeof taesd.translate>[1])(tf.zeros([1, 16, 24, 3]), { keys: [] }).shape));
+    expect(shape).toEqual([1, 16, 24, 3]);
   }), 60_000);
 });

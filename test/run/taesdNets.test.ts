@@ -59,8 +59,9 @@ describe('what a configuration of taesd makes', () => {
     expect(policyOf(config().gan)).toBeTypeOf('function');
   });
 
-  it('asks for the files that are named', () => {
-    expect(taesdFiles(config({ student: { decoder: 'd.safetensors' }, teacher: { model, encoder: 'e', decoder: 'f' } }))).toMatchObject({ decoder: ['d.safetensors'], latentEncoder: ['e'], latentDecoder: ['f'] });
-    expect(Object.keys(taesdFiles(config()))).not.toContain('encoder');
+  it('asks for the files that are named, to train with, and for none to use', () => {
+    expect(taesdFiles(config({ student: { decoder: 'd.safetensors' }, teacher: { model, encoder: 'e', decoder: 'f' } }), 'training')).toMatchObject({ decoder: ['d.safetensors'], latentEncoder: ['e'], latentDecoder: ['f'] });
+    expect(Object.keys(taesdFiles(config(), 'training'))).not.toContain('encoder');
+    expect(taesdFiles(config({ student: { decoder: 'd.safetensors' }, teacher: { model, encoder: 'e', decoder: 'f' } }), 'use')).toEqual({});
   });
 });

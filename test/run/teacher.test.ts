@@ -19,6 +19,15 @@ describe('the teacher', () => {
     expect(linesOf(teacher)[0]).toMatch(/^teacher fixtures\/teacher: 4 channels, \d px a cell; a small one of this project's fixtures: node pipelines\/vae\.ts trains one/);
   });
 
+  it('may be gone once it has been learned from, but not before', async () => {
+    const parse = (teacher: object) => filledIn(schema, schema.parse({ ...base, teacher }));
+    const { teacher } = await parse({});
+    const gone = { ...teacher, autoencoder: 'somewhere/else' };
+    expect((await parse(gone)).teacher).toEqual(gone);
+    await expect(parse({ autoencoder: 'somewhere/else' })).rejects.toThrow('somewhere/else: expected an autoencoder');
+    await expect(parse({ ...teacher, checksum: 'another' })).rejects.toThrow('expected the autoencoder that this run was trained with');
+  });
+
   it('is known by its configuration alone, and not asked for what it does not say', () => {
     const model = { _class_name: 'TAESD', variant: 'f8Pool', channels: 32 };
     expect(linesOf({ autoencoder: '', encoder: 'taef2_encoder.safetensors', model })).toEqual(['teacher taef2_encoder.safetensors: 32 channels, 8 px a cell']);

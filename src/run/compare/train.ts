@@ -57,7 +57,7 @@ const sizeOfNet = (resource: Resource): number | undefined => {
 export const tryNets = async ({ label, method, config }: Variant): Promise<void> => {
   try {
     const whole = await filledIn(method.schema, config);
-    free(method.nets(whole, await readGiven(await method.files?.(whole) ?? {})));
+    free(method.nets(whole, await readGiven(await method.files?.(whole, 'training') ?? {})));
   } catch (cause) {
     throw new ConfigError(label, `${label}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }
@@ -80,7 +80,7 @@ export const trainVariant = async <T>({ method, configure }: Variant, steps: num
     folder, dataset, start: 0, steps, seed: config.seed, control: { ...control, stop }, skippedFiles, strict: false, report,
     gate: (credits) => creditGate(credits, { paused: control.paused, stop }),
   };
-  const given = await readGiven(method.files?.(config) ?? {});
+  const given = await readGiven(method.files?.(config, 'training') ?? {});
   return lastValueFrom(scoped(() => method.nets(config, given), (nets) => {
     const watch = stopwatch(performance.now());
     const curve: CurvePoint[] = [];
