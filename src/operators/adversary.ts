@@ -28,6 +28,8 @@ export type AdversaryOptions = Readonly<{
   lecam?: Readonly<{ anchors: Anchors; weight: number; oneSided?: boolean }>;
   /** Bound on the global gradient norm. */
   clip?: number;
+  /** Step from which the critic learns; until then its loss counts nothing, in a graph that is the same before and after. */
+  from?: number;
   /** Draws noise and augmentations, as functions of the step. */
   key: Key;
 }>;
@@ -40,13 +42,14 @@ export type AdversaryOptions = Readonly<{
  *        metrics  `<critic>.loss`, `<critic>.adversarial`, one per penalty and regulariser (unweighted), `<critic>.gradNorm`, `<critic>.finite`
  * Timing one frame out for each frame in, synchronously; ends and fails with its source.
  * @param critic takes an image, and a condition where `read` gives one
- * @throws TypeError when the critic has no optimizer, RangeError when a weight is out of range
+ * @throws TypeError when the critic has no optimizer, RangeError when a weight or `from` is out of range
  */
 export function adversary<F extends Batch, C extends tf.Tensor = Image>(critic: Net<[image: Image, condition?: C], tf.Tensor>, read: (frame: F) => Shown<C>, options: AdversaryOptions):
 OperatorFunction<F, F & RealLogits & FakeLogits & Measured> {
-  const { loss, weight = 1, penalties = {}, augment, lecam: towards, clip, key } = options;
+  const { loss, weight = 1, penalties = {}, augment, lecam: towards, clip, from = 0, key } = options;
   if (!critic.optimizer) throw new TypeError(`adversary: expected ${critic.name} to have an optimizer but it has none`);
   if (!Number.isFinite(weight)) throw new RangeError(`adversary: expected weight to be a finite number but received ${weight}`);
+  if (!Number.isInteger(from) || from < 0) throw new RangeError(`adversary: expected from to be a step, 0 or more, but received ${from}`);
   checkPenalties(penalties);
   return mapTensors(`adversary(${critic.name})`, (frame: F) => {
     const at = fold(key, 'adversary', frame.step);
@@ -61,7 +64,7 @@ OperatorFunction<F, F & RealLogits & FakeLogits & Measured> {
         ...(towards && { lecam: { weight: towards.weight, value: lecam({ realLogits, fakeLogits }, towards.anchors.variables, towards) } }),
       };
       const total = Object.values(terms).map(({ weight, value }) => tf.mul<tf.Scalar>(value, weight)).reduce((a, b) => tf.add(a, b));
-      return { loss: total, terms: Object.fromEntries(Object.entries(terms).map(([name, { value }]) => [name, value])) };
+      return { loss: from > 0 ? tf.mul<tf.Scalar>(total, tf.scalar(frame.step < from ? 0 : 1)) : total, terms: Object.fromEntries(Object.entries(terms).map(([name, { value }]) => [name, value])) };
     }, { clip });
     return next as F & RealLogits & FakeLogits & Measured;
   });

@@ -22,15 +22,15 @@ export const ganOptions = (given: { weight: number; start: number }) => z.object
   loss: z.enum(['hinge', 'nonSaturating', 'leastSquares']).default('hinge').describe('what critic and decoder play'),
   balance: z.enum(['adaptive', 'normalised', 'fixed']).default('adaptive').describe('adaptive: by gradients at the decoder\'s last layer; normalised: every term pulls at the image as hard as its weight says; fixed: as they are'),
   weight: z.number().min(0).default(given.weight).describe('of the adversarial term; where it is adaptive, against a reconstruction of 1'),
-  start: z.number().int().min(0).default(given.start).describe('step from which the critic is listened to; it learns from the first'),
+  start: z.number().int().min(0).default(given.start).describe('step from which critic and decoder play, as `disc_start` of latent diffusion; until then only reconstruction is trained'),
   lecam: z.number().min(0).default(0).describe('weight of LeCam regularisation of the critic; 0.1 in vqgan-training'),
   tolerance: z.number().gt(1).default(1.5).describe('how many times its best the reconstruction may be, for 50 steps in a row, before the run goes back and listens half as much'),
 });
 type Critic = Net<[image: tf.Tensor4D, condition?: tf.Tensor4D], tf.Tensor4D>;
 type GanOptions = z.output<ReturnType<typeof ganOptions>>;
 
-/** What the critic is told beside its images: its half of the loss (halved, as in latent diffusion) and LeCam, where it is wanted. */
-export const criticLoss = ({ loss, lecam }: GanOptions, anchors: Anchors) => ({ loss: adversarialLosses[loss], weight: 0.5, ...(lecam > 0 && { lecam: { anchors, weight: lecam } }) });
+/** What the critic is told beside its images: its half of the loss (halved, as in latent diffusion), when it begins, and LeCam, where it is wanted. */
+export const criticLoss = ({ loss, lecam, start }: GanOptions, anchors: Anchors) => ({ loss: adversarialLosses[loss], weight: 0.5, from: start, ...(lecam > 0 && { lecam: { anchors, weight: lecam } }) });
 
 /** What the critic says of an image. @throws RangeError for one that is smaller than a patch, such as a window of `equivariance.least` */
 const judged = (critic: Critic, image: tf.Tensor4D): tf.Tensor => {

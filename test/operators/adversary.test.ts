@@ -73,6 +73,20 @@ describe('adversary', () => {
     free({ critic });
   }));
 
+  it('leaves the critic as it is until its first step', leakFree(async () => {
+    const critic: Net<[tf.Tensor4D, tf.Tensor4D?], tf.Tensor4D> = made();
+    const weights = async (): Promise<number[]> => [...await critic.weights.data()];
+    const learn = adversary<Loaded>(critic, shown, { loss: hinge, from: 2, key });
+    const kept = [await weights()];
+    for (const step of [0, 1, 2]) {
+      release(await firstValueFrom(of(load(batchAt(step))).pipe(learn)));
+      kept.push(await weights());
+    }
+    expect(kept.slice(1, 3)).toEqual([kept[0], kept[0]]);
+    expect(kept[3]).not.toEqual(kept[0]);
+    free({ critic });
+  }));
+
   it('regularises lazily, as strongly on the whole', leakFree(async () => {
     const critic = linear(0);
     const rows = await lastValueFrom(from([0, 1, 2, 3, 4].map((step) => batchAt(step))).pipe(map(small), adversary<ReturnType<typeof small>, never>(critic as never, ({ real, fake }) => ({ real, fake }), { loss: wasserstein, penalties: { r1: 2, every: 4 }, key }),
@@ -88,6 +102,7 @@ describe('adversary', () => {
     const options = { loss: hinge, key };
     expect(() => adversary<Loaded>(still, shown, options)).toThrow('adversary: expected critic to have an optimizer but it has none');
     expect(() => adversary<Loaded>(critic, shown, { ...options, weight: NaN })).toThrow('adversary: expected weight to be a finite number but received NaN');
+    expect(() => adversary<Loaded>(critic, shown, { ...options, from: -1 })).toThrow('adversary: expected from to be a step, 0 or more, but received -1');
     expect(() => adversary<Loaded>(critic, shown, { ...options, penalties: { r1: -1 } })).toThrow('penalties: expected r1 to be a non-negative number but received -1');
     expect(() => adversary<Loaded>(critic, shown, { ...options, penalties: { sigma: 0 } })).toThrow('penalties: expected sigma to be positive but received 0');
     expect(() => adversary<Loaded>(critic, shown, { ...options, penalties: { every: 0 } })).toThrow('penalties: expected every to be a positive integer but received 0');
