@@ -2,7 +2,7 @@
 import { type Key, seeded } from '../random.ts';
 import * as tf from '../tf.ts';
 import type { Translate } from './method.ts';
-import { type DecodedPair, heldOutKey, translateImages } from './validation.ts';
+import { type DecodedPair, heldOutKey, told, translateImages } from './validation.ts';
 import { type ImageScores, type Metric, scoreImages } from './metrics.ts';
 
 /** What a model says to a number of sampler steps. */
@@ -43,11 +43,11 @@ export type Trial = Readonly<{
 
 /**
  * Scores what is made of each held-out source, a batch at a time.
- * @param make images for sources, of which the first is that of pair `first`
+ * @param make images for the sources of pairs, of which the first is pair `first`
  * @param options.untimed batches at the beginning whose time does not count, since they compile the graph
  */
 export const scoreOn = async (
-  { pairs, size, metrics, batch, shown }: Trial, make: (sources: readonly Float32Array[], first: number) => Promise<readonly Float32Array[]>,
+  { pairs, size, metrics, batch, shown }: Trial, make: (pairs: readonly DecodedPair[], first: number) => Promise<readonly Float32Array[]>,
   { untimed = 0, now = () => performance.now() }: { untimed?: number; now?: () => number } = {},
 ): Promise<Scored> => {
   const scores: ImageScores[] = [];
@@ -56,7 +56,7 @@ export const scoreOn = async (
   for (let at = 0; at < pairs.length; at += batch) {
     const some = await Promise.all(pairs.slice(at, at + batch).map((load) => load()));
     const begun = now();
-    const made = await make(some.map(({ source }) => source), at);
+    const made = await make(some, at);
     if (at >= untimed * batch) spent += now() - begun;
     scores.push(...await scoreImages(metrics, made, some.map(({ target }) => target), [size, size], batch));
     pictures.push(...shown.filter((i) => i >= at && i < at + batch).map((i) => made[i - at] as Float32Array));
@@ -95,11 +95,11 @@ export const scoreSteps = async <N extends number | undefined>(translate: Transl
   const { batch, size } = trial;
   const results: (Scored & Readonly<{ steps: N }>)[] = [];
   for (const steps of numbers) {
-    const make = (sources: readonly Float32Array[], first: number): Promise<Float32Array[]> =>
-      translateImages(translate, sources, [size, size], { batch, keys: sources.map((_, i) => keyOf(first + i)), ...(steps !== undefined && { steps }) });
+    const make = (some: readonly DecodedPair[], first: number): Promise<Float32Array[]> =>
+      translateImages(translate, some.map(({ source }) => source), [size, size], { batch, keys: some.map((_, i) => keyOf(first + i)), ...told(some), ...(steps !== undefined && { steps }) });
     // The first batch compiles the graph. Where there is no other, it is run twice.
     const isOne = trial.pairs.length <= batch;
-    if (isOne) await make([new Float32Array(size * size * 3)], 0);
+    if (isOne) await make(await Promise.all(trial.pairs.map((load) => load())), 0);
     results.push({ steps, ...await scoreOn(trial, make, { untimed: isOne ? 0 : 1 }) });
   }
   return results;

@@ -35,18 +35,20 @@ describe('acceptsSteps', () => {
   it('lets other errors through', () => { expect(() => acceptsSteps(() => { throw new TypeError('broken'); }, 1, 8)).toThrow('broken'); });
 });
 
+const sourcesOf = (some: readonly DecodedPair[]): Promise<Float32Array[]> => Promise.resolve(some.map(({ source }) => source));
+
 describe('scoreOn', () => {
   it('scores every pair, whatever the batch, keeps what is shown and times the making alone', leakFree(async () => {
     let clock = 0;
     const now = (): number => (clock += 30);
-    const scored = await scoreOn(trial, (sources) => Promise.resolve(sources), { now });
+    const scored = await scoreOn(trial, sourcesOf, { now });
     expect(scored.scores.map(({ PSNR }) => PSNR)).toEqual(pairs.map((_, i) => expect.closeTo(psnrOf(image(i), image(i + 100)), 3)));
     expect(scored.pictures).toEqual([image(0), image(3)]);
     expect(scored.msPerImage).toBe(3 * 30 / 6);
-    const whole = await scoreOn({ ...trial, batch: 5 }, (sources) => Promise.resolve(sources), { now });
+    const whole = await scoreOn({ ...trial, batch: 5 }, sourcesOf, { now });
     expect(whole.msPerImage).toBe(30 / 5);
     let calls = 0;
-    const slow = async (sources: readonly Float32Array[]) => { clock += calls++ === 0 ? 1000 : 0; return sources; };
+    const slow = (some: readonly DecodedPair[]) => { clock += calls++ === 0 ? 1000 : 0; return sourcesOf(some); };
     expect((await scoreOn(trial, slow, { untimed: 1, now })).msPerImage).toBe(2 * 30 / 4);
     expect(meanOf(whole.scores, 'PSNR')).toBeCloseTo(meanOf(scored.scores, 'PSNR'), 4);
   }));
@@ -57,6 +59,14 @@ describe('evaluate', () => {
     const { results, refused } = await evaluate(by(regression()), trial, { sweep: [1, 2], seed: 0, multiple: 4 });
     expect(results.map(({ steps }) => steps)).toEqual([1]);
     expect(refused).toEqual([{ steps: 2, why: 'regression: expected one step but received 2' }]);
+  }));
+
+  it('tells a model what is said of each pair, at every number of steps', leakFree(async () => {
+    const heard: (readonly (string | undefined)[])[] = [];
+    const listening: Translate = (source, { steps, prompts }) => { if (prompts) heard.push([`${steps}`, ...prompts]); return tf.clone(source); };
+    const some = pairs.map((load, i) => async () => ({ ...await load(), ...(i !== 1 && { prompt: `p${i}` }) }));
+    await evaluate(listening, { ...trial, pairs: some, batch: 2 }, { sweep: [1, 2], seed: 0, multiple: 4 });
+    expect(heard).toEqual(['1', '2'].flatMap((steps) => [[steps, 'p0', undefined], [steps, 'p2', 'p3'], [steps, 'p4', 'p4']]));
   }));
 
   it('scores a model with one way once, and one that takes none of the numbers with its own', leakFree(async () => {

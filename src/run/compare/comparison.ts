@@ -101,8 +101,8 @@ export const runComparison = async (variants: readonly Variant[], options: Pick<
   const trial = { pairs, size, metrics, batch, shown: places };
   const mean = await heldOut.meanTarget();
   const baselines: Baseline[] = [
-    ...(sides === 'pairs' ? [{ label: 'copy the source', ...await scoreOn(trial, (sources) => Promise.resolve(sources)) }] : []),
-    ...(mean ? [{ label: sides === 'pairs' ? 'mean target' : 'mean image', ...await scoreOn(trial, (sources) => Promise.resolve(sources.map(() => mean.image))) }] : []),
+    ...(sides === 'pairs' ? [{ label: 'copy the source', ...await scoreOn(trial, (some) => Promise.resolve(some.map(({ source }) => source))) }] : []),
+    ...(mean ? [{ label: sides === 'pairs' ? 'mean target' : 'mean image', ...await scoreOn(trial, (some) => Promise.resolve(some.map(() => mean.image))) }] : []),
   ];
   const place = { dataset, engine, out: options.out, control: panel, skippedFiles: skipped, report };
   const entries: Entry[] = [];
