@@ -59,7 +59,6 @@ const cases: readonly (readonly [string, unknown, string, readonly string[]])[] 
   ['turbo', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8']],
   ['turbo, stochastic, accumulating', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'generator.gamma=0.8', '--set', 'optim.accumulate=2']],
   ['turbo with LPIPS', turbo, 'generator.lpips', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'data.size=32', '--set', 'lpips.backbone=squeeze', '--set', 'lpips.weights=["LPIPS"]']],
-  ['turbo in latents', turbo, 'generator.l2', ['--set', 'generator.base=8', '--set', 'generator.multipliers=[1,2]', '--set', 'critic.base=8', '--set', 'critic.layers=1', '--set', 'critic.history=8', '--set', 'latent.autoencoder=SDTURBO/vae']],
   ['sdTurbo, with tokens in place of a caption', sdTurbo, 'generator.l2', ['--init', 'SDTURBO', '--set', 'generator.text=learned', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
   ['regression', regression, 'denoiser.l1', small],
   ['regression with a critic (pix2pix)', regression, 'denoiser.l1', [...small, '--set', 'loss.l1=100', '--set', 'loss.gan=1', '--set', 'critic.base=8', '--set', 'critic.layers=1']],
