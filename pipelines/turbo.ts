@@ -35,7 +35,7 @@ const schema = z.object({
   latent: latentOptions(),
   generator: z.object({ base: z.int().default(16), multipliers: z.array(z.int()).default([1, 2, 4]), depth: z.int().default(1), gamma: z.number().min(0).max(1).default(1).describe('smallest share of the source in the noise mix; 1 is deterministic') }),
   critic: z.object({ base: z.int().default(24), layers: z.int().default(2), history: z.int().default(64).describe('past fakes that the critic is shown again') }),
-  loss: z.object({ l2: z.number().default(1), lpips: z.number().default(5).describe('weight of the perceptual term, where its weights are given'), gan: z.number().default(0.005) }),
+  loss: z.object({ l2: z.number().default(1), lpips: z.number().default(5).describe('weight of the perceptual term, where its weights are given'), gan: z.number().default(0.002) }),
   lpips: z.object({ backbone: z.enum(['vgg', 'alex', 'squeeze']).default('vgg'), weights: z.array(z.string()).default([]).describe('weights files: torchvision trunk and LPIPS linear layers') }),
   optim: optimOptions({ lr: 1e-3, beta1: 0.9, beta2: 0.999, weightDecay: 0, amsgrad: false, clip: 1, warmUp: 20, accumulate: 1 }),
   track: trackOptions({ halfLife: 400, logEvery: 10, sampleEvery: 60, validateEvery: 150, saveEvery: 50, keep: 3 }),
