@@ -36,7 +36,7 @@ const schema = z.object({
   feed: feedOptions({ credits: 3, workers: 2, cache: '512MB' }),
   augment: augmentOptions({ shift: 0.05, rotate: 5, crop: 1, flip: 0.5, hue: 0, saturation: 0 }),
   controlnet: z.object({
-    base: z.number().min(0).max(1).default(0.4).describe('share of the steps that trains the base; 0 where --init gives one'),
+    base: z.number().min(0).max(1).default(0.2).describe('share of the steps that trains the base; 0 where --init gives one'),
     smooth: z.enum(['off', 'source', 'target']).default('off').describe('train on smoothed copies of this image in place of sources'),
     low: z.number().positive().default(1).describe('their least blur, in pixels'), high: z.number().positive().default(3).describe('and their most'), again: z.number().min(0).max(1).default(0).describe('share of the steps, the last ones, that smooths regenerated copies again'),
   }),
