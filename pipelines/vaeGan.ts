@@ -8,7 +8,6 @@ import { z } from 'zod';
 import { alike } from '../src/losses/alike.ts';
 import { logitAnchors } from '../src/models/anchors.ts';
 import type { StateDict } from '../src/models/net.ts';
-import { patchCritic } from '../src/models/patchCritic.ts';
 import { adversary } from '../src/operators/adversary.ts';
 import { backward } from '../src/operators/backward.ts';
 import { ema } from '../src/operators/ema.ts';
@@ -19,12 +18,11 @@ import { seeded } from '../src/random.ts';
 import { autoencoderOptions, perceptualNets, perceptualOptions, reconstructing, reconstructionOptions, vaeNet, vaeOf, withoutPerceptual } from '../src/run/autoencoderOptions.ts';
 import { autoencoding, leaveAutoencoder } from '../src/run/autoencoding.ts';
 import { equivarianceOptions, viewWeights, viewsAt } from '../src/run/equivarianceOptions.ts';
-import { criticLoss, criticOptions, ganObjective, ganOptions, watchedTerm } from '../src/run/ganOptions.ts';
+import { criticLoss, criticOf, criticOptions, ganObjective, ganOptions, watchedTerm, withoutTrunk } from '../src/run/ganOptions.ts';
 import type { Method } from '../src/run/method.ts';
 import { augmentOptions, feedOptions, imageOptions, recipeOptimOptions, seedOption, stepsOption, trackOptions } from '../src/run/options.ts';
 import { runPipeline } from '../src/run/runPipeline.ts';
 import { observe, pairsOf } from '../src/run/stages.ts';
-import { trainedNet } from '../src/run/trained.ts';
 import { settle } from '../src/streams/settle.ts';
 
 const schema = z.object({
@@ -45,7 +43,7 @@ const schema = z.object({
 type Config = z.output<typeof schema>;
 
 const nets = (config: Config, given?: Readonly<Record<string, StateDict>>) => {
-  const playing = { vae: vaeNet(vaeOf(config.network), config, given), critic: trainedNet(patchCritic(config.critic), config, given, { shadow: false }) };
+  const playing = { vae: vaeNet(vaeOf(config.network), config, given), critic: criticOf(config, given) };
   return { ...playing, anchors: logitAnchors(), control: divergenceControl(playing), ...perceptualNets(config.perceptual, given) };
 };
 
@@ -58,7 +56,7 @@ export const vaeGan: Method<Config, ReturnType<typeof nets>> = {
   train: (config, run, resources) => {
     const [{ loss, gan, equivariance, optim, track }, { vae, critic, anchors, control }] = [config, resources];
     const [gate, key] = [run.gate(config.feed.credits), seeded(run.seed)];
-    for (const text of withoutPerceptual(loss, resources)) run.report.line(text);
+    for (const text of [...withoutPerceptual(loss, resources), ...withoutTrunk(config.critic, critic)]) run.report.line(text);
     const learn = pipe(
       backward(vae, reconstructing(key, (step) => viewsAt(equivariance, key, step)), ganObjective(loss, gan, critic, resources, { weights: viewWeights(equivariance), listening: control.weight }), optim),
       adversary(critic, ({ views }) => alike(views), { ...criticLoss(gan, anchors), clip: optim.clip, key }),   // + realLogits, fakeLogits

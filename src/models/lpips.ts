@@ -6,7 +6,7 @@ import * as tf from '../tf.ts';
 import { alexnet, alexnetChannels } from './alexnet.ts';
 import { resizeBilinear } from './blocks/upsample.ts';
 import { ones } from './init.ts';
-import { type Network, type Params, type Scope, buildNetwork, param } from './network.ts';
+import { type Network, type Params, buildNetwork, param, within } from './network.ts';
 import { squeezenet, squeezenetChannels } from './squeezenet.ts';
 import { vgg16, vggChannels } from './vgg.ts';
 
@@ -36,11 +36,8 @@ export type Lpips = Readonly<{
 /** Every pixel's features at length 1. The small number under the root has no effect on values; a root has no slope at 0. */
 const unitLength = (f: Image): Image => tf.div(f, tf.add(tf.sqrt(tf.add(tf.sum(tf.square(f), 3, true), 1e-20)), 1e-10));
 
-/** A trunk's network, with its parameters registered in another's state dict. */
-const within = <I extends readonly unknown[], O>(root: Scope, network: Network<I, O>): ((params: Params, ...inputs: I) => O) => {
-  for (const [name, { shape, init, buffer }] of network.specs) root.param(name, shape, init, { buffer });
-  return network.apply;
-};
+/** An image in [-1, 1] as the trunks expect it. */
+export const trunkPixels = (image: Image): Image => tf.div(tf.sub(image, [...shift]), [...scale]);
 
 /**
  * Builds the distance: `(x, y) -> distances`, both float32 [B, H, W, 3] in [-1, 1].
@@ -54,7 +51,7 @@ export const lpips = (backbone: LpipsBackbone = 'vgg', { linear = true }: { line
   return buildNetwork('lpips', { backbone, linear, version: '0.1' }, (root) => {
     const trunk = within(root, known.make());
     const weights = known.channels.map((channels, k) => (linear ? root.param(`lin${k}.model.1.weight`, [1, channels, 1, 1], ones) : undefined));
-    const features = (params: Params, x: Image): Image[] => trunk(params, tf.div(tf.sub(x, [...shift]), [...scale])).map(unitLength);
+    const features = (params: Params, x: Image): Image[] => trunk(params, trunkPixels(x)).map(unitLength);
     return (params, x, y) => {
       const [ofX, ofY] = [features(params, x), features(params, y)];
       const maps = weights.map((name, k) => {

@@ -95,6 +95,12 @@ export const buildNetwork = <I extends readonly unknown[], O>(name: string, conf
   return { name, config, specs, apply };
 };
 
+/** A network inside another: its parameters are registered, under their own names, in the other's state dict. */
+export const within = <I extends readonly unknown[], O>(root: Scope, network: Network<I, O>): Layer<I, O> => {
+  for (const [name, { shape, init, buffer }] of network.specs) root.param(name, shape, init, { buffer });
+  return network.apply;
+};
+
 /** How many numbers a shape holds. */
 export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
 
