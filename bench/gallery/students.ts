@@ -1,6 +1,6 @@
 /**
- * Figures of trained students (runs of pipelines/taesd.ts): latent error and reconstruction scores along training, and held-out images beside what each run makes of them,
- * with their sharpness.
+ * Figures of trained students (runs of pipelines/taesd.ts), or of other autoencoders: latent error and reconstruction scores along training, and held-out images beside
+ * what each run makes of them, with their sharpness.
  * Run: node bench/gallery/students.ts --runs="MSE alone=runs/taesd/<id>,adversarial=runs/taesd/<id>" [--out=docs/gallery/taesd] [--images=4] [--zoom=3]
  * Writes <out>-latents.svg, <out>-psnr.svg, <out>-ssim.svg and <out>.png; prints scores, and each run's sharpness over that of the images.
  */
@@ -10,17 +10,19 @@ import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import { reconstructionOf } from '../../src/data/reconstruction.ts';
 import { sharpness } from '../../src/losses/sharpness.ts';
-import type { Codec } from '../../src/models/codec.ts';
 import { type Series, lineChart } from '../../src/run/compare/chart.ts';
 import { datasetsOnDisk } from '../../src/run/datasets.ts';
+import { readGiven } from '../../src/run/given.ts';
 import { heldOutOf } from '../../src/run/heldOut.ts';
 import type { Translate } from '../../src/run/method.ts';
 import { unwrap } from '../../src/run/orThrow.ts';
 import { runOf } from '../../src/run/restore.ts';
 import { type LogRecord, readLog } from '../../src/run/runLog.ts';
+import { latentFiles, workingSpace } from '../../src/run/space.ts';
 import { toBytes } from '../../src/run/strip.ts';
 import { findTrained, withTrained } from '../../src/run/trainedRun.ts';
 import { heldOutKey, scoreModel, stackImages, translateImages } from '../../src/run/validation.ts';
+import { free } from '../../src/streams/scoped.ts';
 import * as tf from '../../src/tf.ts';
 
 const { values: { runs: named, out, images: count, zoom } } = parseArgs({ options: { runs: { type: 'string' }, out: { type: 'string', default: 'docs/gallery/taesd' }, images: { type: 'string', default: '4' }, zoom: { type: 'string', default: '3' } } });
@@ -44,6 +46,7 @@ const seriesOf = (logs: readonly Readonly<{ label: string; records: readonly Log
 }));
 
 await tf.startEngine();
+type Teacher = Parameters<typeof workingSpace>[0];
 type Made = Readonly<{ label: string; images: readonly Float32Array[]; psnr: number; ssim: number; sharpness: number }>;
 const [made, logs]: [Made[], { label: string; records: LogRecord[] }[]] = [[], []];
 let shown: readonly Float32Array[] = [];
@@ -75,21 +78,24 @@ for (const [i, one] of named.split(',').entries()) {
     const outputs = await translateImages(translate, targets, [side, side], { keys, batch: config.data.batch });
     made.push({ label: name, images: outputs, ...(scored as NonNullable<typeof scored>).scores, sharpness: await sharpnessOf(outputs) / await sharpnessOf(targets) });
   };
-  await withTrained(trained, async (nets) => {
-    if (i === 0) {
-      shown = targets;
-      const { codec } = nets['teacher'] as unknown as { codec: Codec };
-      await score('teacher', (image) => codec.decode(codec.encode(image)));
+  if (i === 0) {
+    shown = targets;
+    const { teacher } = config as { teacher?: Teacher };
+    if (teacher) {
+      const space = workingSpace(teacher, await readGiven(latentFiles(teacher)));
+      await score('teacher', (image) => space.codec.decode(space.codec.encode(image)));
+      free({ space });
     }
-    await score(label, method.translate(nets, config));
-  });
+  }
+  await withTrained(trained, (nets) => score(label, method.translate(nets, config)));
 }
 
 await mkdir(dirname(out), { recursive: true });
 const labels = logs.map(({ label }) => label);
 for (const [name, metric, yLabel] of [['latents', 'encoder.mse', 'mean squared error of latents'], ['psnr', 'val.psnr', 'PSNR, dB'], ['ssim', 'val.ssim', 'SSIM']] as const) {
   const series = seriesOf(logs, metric);
-  const guides = metric === 'encoder.mse' ? [] : [{ label: 'teacher', y: made[0]?.[name as 'psnr' | 'ssim'] as number }];
+  if (series.every(({ points }) => points.length === 0)) continue;
+  const guides = metric === 'encoder.mse' || made[0]?.label !== 'teacher' ? [] : [{ label: 'teacher', y: made[0]?.[name as 'psnr' | 'ssim'] as number }];
   await writeFile(`${out}-${name}.svg`, withLegend(fileOf(lineChart({ title: yLabel, xLabel: 'steps', yLabel, series, guides }).html), labels));
 }
 const [cells, scale] = [Number(count), Number(zoom)];
