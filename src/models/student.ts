@@ -1,5 +1,5 @@
 /** The networks of a distilled autoencoder: two halves that are trained apart, and who judges them. */
-import type * as tf from '../tf.ts';
+import * as tf from '../tf.ts';
 import { type Autoencoder, halfOf } from './autoencoder.ts';
 import { resizeNearest } from './blocks/upsample.ts';
 import { constant } from './init.ts';
@@ -27,8 +27,9 @@ export const studentOf = ({ factor, channels }: Pick<Autoencoder, 'factor' | 'ch
 };
 
 /**
- * The critic of a decoder: judges image patches beside the latent they belong to, enlarged by nearest neighbour. `patch` is PatchGAN's, under group norm; `seraena` that of
- * seraena, at its depth less one.
+ * The critic of a decoder: judges image patches beside the latent they belong to, enlarged by nearest neighbour. `patch` is PatchGAN's without norms, which would hide how
+ * strong the finest detail is, and sees latents scaled down to one channel's strength, since dozens of channels would drown the image; `seraena` is that of seraena, at its
+ * depth less one.
  * @param options.base width of the first layer @param options.layers of `patch`: convolutions of stride 2
  */
 export const decoderCritic = ({ kind, channels, base, layers }: { kind: 'patch' | 'seraena'; channels: number; base: number; layers: number }): Network<[image: Image, context?: Image], Image> => {
@@ -36,6 +37,6 @@ export const decoderCritic = ({ kind, channels, base, layers }: { kind: 'patch' 
     const critic = seraenaCritic({ context: channels, widths: [base, 2 * base, 4 * base, 4 * base, 4 * base], strides: [1, 2, 2, 2, 1] });
     return { ...critic, apply: (params, image, context) => critic.apply(params, image, context as Image) };
   }
-  const critic = patchCritic({ conditionChannels: channels, base, layers, norm: 'group' });
-  return { ...critic, apply: (params, image, context) => critic.apply(params, image, context && resizeNearest(context, image.shape[1], image.shape[2])) };
+  const critic = patchCritic({ conditionChannels: channels, base, layers, norm: 'none' });
+  return { ...critic, apply: (params, image, context) => critic.apply(params, image, context && tf.div<Image>(resizeNearest(context, image.shape[1], image.shape[2]), Math.sqrt(channels))) };
 };

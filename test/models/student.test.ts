@@ -73,6 +73,19 @@ describe('critics of a student', () => {
     free({ net });
   })());
 
+  it('hear the image however many channels the latent has', leakFree(async () => {
+    // How much logits move when images change under one latent, over how much when latents change under one image.
+    const share = async (channels: number): Promise<number> => {
+      const net = makeNet(decoderCritic({ kind: 'patch', channels, base: 16, layers: 1 }), { key: seeded(1) });
+      const judged = (picture: number, context: number) => numbers(() => applyNet(net)(image(picture, [2, 16, 16, 3]), drawn<tf.Rank.R4>(context, [2, 4, 4, channels])));
+      const apart = (a: readonly number[], b: readonly number[]): number => Math.sqrt(a.reduce((sum, x, i) => sum + (x - (b[i] as number)) ** 2, 0));
+      const [base, otherImage, otherLatent] = [await judged(1, 1), await judged(2, 1), await judged(1, 2)];
+      free({ net });
+      return apart(base, otherImage) / apart(base, otherLatent);
+    };
+    expect(await share(32)).toBeGreaterThan(0.5 * await share(4));
+  }));
+
   it('of latents are as large as these', leakFree(() => {
     const net = makeNet(latentCritic({ channels: 4, base: 8 }), { key: seeded(1) });
     expect(tf.tidy(() => applyNet(net)(drawn<tf.Rank.R4>(1, [2, 3, 5, 4])).shape)).toEqual([2, 3, 5, 1]);
