@@ -27,9 +27,9 @@ export const studentOf = ({ factor, channels }: Pick<Autoencoder, 'factor' | 'ch
 };
 
 /**
- * The critic of a decoder: judges image patches beside the latent they belong to, enlarged by nearest neighbour. `patch` is PatchGAN's without norms, which would hide how
- * strong the finest detail is, and sees latents scaled down to one channel's strength, since dozens of channels would drown the image; `seraena` is that of seraena, at its
- * depth less one.
+ * The critic of a decoder: judges image patches beside the latent they belong to, enlarged by nearest neighbour. `patch` is PatchGAN's without norms, since under group norm it
+ * takes longer to notice a fine blur, and sees latents scaled down to one channel's strength, since dozens of channels would drown the image; `seraena` is that of seraena, at
+ * its depth less one.
  * @param options.base width of the first layer @param options.layers of `patch`: convolutions of stride 2
  */
 export const decoderCritic = ({ kind, channels, base, layers }: { kind: 'patch' | 'seraena'; channels: number; base: number; layers: number }): Network<[image: Image, context?: Image], Image> => {

@@ -19,7 +19,7 @@ export const criticOptions = (given: { base: number; layers: number }) => z.obje
   kind: z.enum(['patch', 'vgg']).default('patch').describe('what judges: patches of pixels, or what a frozen VGG16 sees in them, whose weights perceptual.lpips gives'),
   base: z.number().int().min(1).default(given.base).describe('width of the critic\'s first layer'),
   layers: z.number().int().min(1).default(given.layers).describe('halvings: 1, 2, 3 see patches of 16, 34, 70 px'),
-  norm: z.enum(['none', 'instance', 'group', 'batch', 'spectral']).default('none').describe('the critic\'s normalisation; batch in latent diffusion; normalised features hide how strong the finest detail is'),
+  norm: z.enum(['none', 'instance', 'group', 'batch', 'spectral']).default('group').describe('the critic\'s normalisation; batch in latent diffusion'),
 });
 
 /** The game. */
